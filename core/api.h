@@ -1,0 +1,111 @@
+/*
+ * The one boundary between C and Lua. The C compiler includes this file and
+ * ffi.cdef reads the same text, so no #include and no macro may stand here.
+ * A struct ul_req belongs to its tag: C fills it, Lua writes `verdict`, C
+ * reads that back on the same thread.
+ */
+#pragma once
+
+/* Operations, numbered as the driver does (UBLK_IO_OP_* in linux/ublk_cmd.h). */
+enum ul_op {
+	UL_OP_READ = 0,
+	UL_OP_WRITE = 1,
+	UL_OP_FLUSH = 2,
+	UL_OP_DISCARD = 3,
+	UL_OP_WRITE_ZEROES = 5,
+	UL_OP_ZONE_OPEN = 10,
+	UL_OP_ZONE_CLOSE = 11,
+	UL_OP_ZONE_FINISH = 12,
+	UL_OP_ZONE_APPEND = 13,
+	UL_OP_ZONE_RESET_ALL = 14,
+	UL_OP_ZONE_RESET = 15,
+	UL_OP_REPORT_ZONES = 18,
+	UL_OP_COUNT = 19,
+};
+
+/* Bits of ul_req.flags, at the driver's positions (UBLK_IO_F_*). */
+enum ul_flag {
+	UL_FLAG_FAILFAST_DEV = 1 << 8,
+	UL_FLAG_FAILFAST_TRANSPORT = 1 << 9,
+	UL_FLAG_FAILFAST_DRIVER = 1 << 10,
+	UL_FLAG_META = 1 << 11,
+	UL_FLAG_FUA = 1 << 13,
+	UL_FLAG_NOUNMAP = 1 << 15,
+	UL_FLAG_SWAP = 1 << 16,
+};
+
+/* ul_req.verdict: these, or a negative errno. */
+enum ul_verdict {
+	UL_DONE = 0, /* served whole by the script */
+	UL_PASS = 1, /* goes on to the backing */
+};
+
+struct ul_req {
+	double sector;	 /* first sector, 512 B units; a double is exact to 2^53 */
+	uint8_t *buf;	 /* the request's data; NULL for an op that has none */
+	uint32_t length; /* bytes; below 4 GiB, the block layer's own limit */
+	uint32_t flags;	 /* enum ul_flag */
+	int32_t verdict; /* out: enum ul_verdict or a negative errno */
+	uint16_t tag;
+	uint16_t queue;
+	uint8_t op; /* enum ul_op */
+	uint8_t pad[7];
+};
+
+/* What one queue shares with its Lua state; fixed once the queue is open. */
+struct ul_queue {
+	struct ul_req *reqs; /* one for each tag, `depth` of them */
+	uint16_t *batch;     /* the tags that a call of the batch loop is to serve */
+	uint32_t depth;
+	uint32_t queue;
+};
+
+enum ul_backing {
+	UL_BACKING_NULL = 0,
+	UL_BACKING_MEM = 1,
+	UL_BACKING_FILE = 2,
+};
+
+/*
+ * The device that a script describes. Lua checks the kinds of its fields,
+ * core/params.c their ranges. Zero means "not said" for every number.
+ */
+struct ul_device {
+	double size;		      /* bytes */
+	uint32_t logical_block_size;  /* bytes */
+	uint32_t physical_block_size; /* bytes */
+	uint32_t max_io;	      /* bytes, the largest single read or write */
+	uint32_t queues;
+	uint32_t depth;
+	uint32_t op_mask; /* bit N: op N goes to the script */
+	int32_t backing;  /* enum ul_backing */
+	uint8_t read_only;
+	uint8_t rotational;
+	uint8_t volatile_cache;
+	uint8_t fua;
+	char path[4096]; /* UL_BACKING_FILE */
+};
+
+enum ul_log_level {
+	UL_LOG_ERROR = 0,
+	UL_LOG_WARN = 1,
+	UL_LOG_INFO = 2,
+	UL_LOG_DEBUG = 3,
+};
+
+/* State of one random stream (xoshiro256**, Blackman and Vigna 2018). */
+struct ul_rng {
+	uint64_t s[4];
+};
+
+/* One line to the program's log. Any thread. */
+void ul_log(int level, const char *message);
+
+/* The name of errno `number` ("EIO"), or NULL where there is none. Any thread. */
+const char *ul_errno_name(int number);
+
+/* Start `rng` from `seed`; streams of one seed are independent of each other. */
+void ul_rng_seed(struct ul_rng *rng, uint64_t seed, uint32_t stream);
+
+/* The next number of `rng`, in [0, 1), with 53 random bits. */
+double ul_rng_next(struct ul_rng *rng);

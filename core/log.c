@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: MIT */
+#include "log.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+static int log_level = UL_LOG_WARN;
+
+void log_set_level(int level)
+{
+	log_level = level;
+}
+
+bool log_enabled(int level)
+{
+	return level <= log_level;
+}
+
+void log_line(int level, const char *format, ...)
+{
+	static const char prefix[] = "ublk-lua: ";
+	char line[4096];
+	int saved = errno;
+	size_t len = sizeof(prefix) - 1;
+	va_list args;
+	int n;
+
+	if (!log_enabled(level))
+		return;
+
+	memcpy(line, prefix, len);
+	va_start(args, format);
+	n = vsnprintf(line + len, sizeof(line) - len - 1, format, args);
+	va_end(args);
+	if (n > 0)
+		len += (size_t)n;
+	if (len > sizeof(line) - 2) /* a longer message was cut by vsnprintf */
+		len = sizeof(line) - 2;
+	line[len++] = '\n';
+
+	/* Nobody is left to tell when stderr itself fails. */
+	while (write(STDERR_FILENO, line, len) < 0 && errno == EINTR)
+		;
+	errno = saved;
+}

@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The ublk driver's interface: numbers and layouts as of Linux 7.3
+ * (include/uapi/linux/ublk_cmd.h). Restated because a distribution's header is
+ * often older than its kernel: Debian 12 ships the one of 6.1. Names are the
+ * kernel's own; the asserts at the end hold every layout to it.
+ */
+#pragma once
+
+#include <assert.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/ioctl.h>
+
+#define UBLK_CONTROL_PATH "/dev/ublk-control"
+
+/* Control commands: 32 bytes at offset 48 of a 128-byte SQE. */
+struct ublksrv_ctrl_cmd {
+	uint32_t dev_id;
+	uint16_t queue_id; /* (uint16_t)-1: every command of ours speaks to the device */
+	uint16_t len;	   /* of the buffer at addr */
+	uint64_t addr;
+	uint64_t data[1];
+	uint16_t dev_path_len;
+	uint16_t pad;
+	uint32_t reserved;
+};
+
+#define UBLK_U_CMD_GET_QUEUE_AFFINITY _IOR('u', 0x01, struct ublksrv_ctrl_cmd)
+#define UBLK_U_CMD_GET_DEV_INFO	      _IOR('u', 0x02, struct ublksrv_ctrl_cmd)
+#define UBLK_U_CMD_ADD_DEV	      _IOWR('u', 0x04, struct ublksrv_ctrl_cmd)
+#define UBLK_U_CMD_DEL_DEV	      _IOWR('u', 0x05, struct ublksrv_ctrl_cmd)
+#define UBLK_U_CMD_START_DEV	      _IOWR('u', 0x06, struct ublksrv_ctrl_cmd)
+#define UBLK_U_CMD_STOP_DEV	      _IOWR('u', 0x07, struct ublksrv_ctrl_cmd)
+#define UBLK_U_CMD_SET_PARAMS	      _IOWR('u', 0x08, struct ublksrv_ctrl_cmd)
+#define UBLK_U_CMD_GET_PARAMS	      _IOR('u', 0x09, struct ublksrv_ctrl_cmd)
+#define UBLK_U_CMD_GET_DEV_INFO2      _IOR('u', 0x12, struct ublksrv_ctrl_cmd)
+#define UBLK_U_CMD_GET_FEATURES	      _IOR('u', 0x13, struct ublksrv_ctrl_cmd)
+
+#define UBLK_FEATURES_LEN 8
+
+/* Feature bits of GET_FEATURES and of dev_info.flags. core/features.c has their names. */
+#define UBLK_F_NEED_GET_DATA	(1ULL << 2)
+#define UBLK_F_CMD_IOCTL_ENCODE (1ULL << 6)
+
+#define UBLK_S_DEV_DEAD	    0
+#define UBLK_S_DEV_LIVE	    1
+#define UBLK_S_DEV_QUIESCED 2
+#define UBLK_S_DEV_FAIL_IO  3
+
+struct ublksrv_ctrl_dev_info {
+	uint16_t nr_hw_queues;
+	uint16_t queue_depth;
+	uint16_t state;
+	uint16_t io_desc_size;
+	uint32_t max_io_buf_bytes;
+	uint32_t dev_id;
+	int32_t ublksrv_pid;
+	uint32_t pad1;
+	uint64_t flags;
+	uint64_t ublksrv_flags;
+	uint32_t owner_uid;
+	uint32_t owner_gid;
+	uint64_t reserved1;
+	uint64_t reserved2;
+};
+
+/* I/O commands: 16 bytes in a plain 64-byte SQE. */
+struct ublksrv_io_cmd {
+	uint16_t q_id;
+	uint16_t tag;
+	int32_t result;
+	uint64_t addr;
+};
+
+#define UBLK_U_IO_FETCH_REQ	       _IOWR('u', 0x20, struct ublksrv_io_cmd)
+#define UBLK_U_IO_COMMIT_AND_FETCH_REQ _IOWR('u', 0x21, struct ublksrv_io_cmd)
+
+#define UBLK_IO_RES_OK	  0
+#define UBLK_IO_RES_ABORT (-ENODEV)
+
+/* The driver's limits. A queue's descriptors are spaced by the first, not by the device's depth. */
+#define UBLK_MAX_QUEUE_DEPTH 4096
+#define UBLK_MAX_NR_QUEUES   4096
+#define UBLK_MAX_IO_BYTES    (32U << 20)
+
+struct ublksrv_io_desc {
+	uint32_t op_flags; /* op in bits 0-7, UBLK_IO_F_* above */
+	uint32_t nr_sectors;
+	uint64_t start_sector;
+	uint64_t addr;
+};
+
+#define UBLK_ATTR_READ_ONLY	 (1U << 0)
+#define UBLK_ATTR_ROTATIONAL	 (1U << 1)
+#define UBLK_ATTR_VOLATILE_CACHE (1U << 2)
+#define UBLK_ATTR_FUA		 (1U << 3)
+
+struct ublk_param_basic {
+	uint32_t attrs;
+	uint8_t logical_bs_shift;
+	uint8_t physical_bs_shift;
+	uint8_t io_opt_shift;
+	uint8_t io_min_shift;
+	uint32_t max_sectors;
+	uint32_t chunk_sectors;
+	uint64_t dev_sectors;
+	uint64_t virt_boundary_mask;
+};
+
+struct ublk_param_discard {
+	uint32_t discard_alignment;
+	uint32_t discard_granularity;
+	uint32_t max_discard_sectors;
+	uint32_t max_write_zeroes_sectors;
+	uint16_t max_discard_segments;
+	uint16_t reserved0;
+};
+
+#define UBLK_PARAM_TYPE_BASIC	(1U << 0)
+#define UBLK_PARAM_TYPE_DISCARD (1U << 1)
+
+/* The kernel copies min(len, its own size), so a shorter struct than the newest kernel's is fine. */
+struct ublk_params {
+	uint32_t len;
+	uint32_t types;
+	struct ublk_param_basic basic;
+	struct ublk_param_discard discard;
+};
+
+static_assert(sizeof(struct ublksrv_ctrl_cmd) == 32, "ublksrv_ctrl_cmd");
+static_assert(offsetof(struct ublksrv_ctrl_cmd, queue_id) == 4, "ctrl_cmd.queue_id");
+static_assert(offsetof(struct ublksrv_ctrl_cmd, len) == 6, "ctrl_cmd.len");
+static_assert(offsetof(struct ublksrv_ctrl_cmd, addr) == 8, "ctrl_cmd.addr");
+static_assert(offsetof(struct ublksrv_ctrl_cmd, data) == 16, "ctrl_cmd.data");
+static_assert(offsetof(struct ublksrv_ctrl_cmd, dev_path_len) == 24, "ctrl_cmd.dev_path_len");
+static_assert(sizeof(struct ublksrv_ctrl_dev_info) == 64, "ublksrv_ctrl_dev_info");
+static_assert(offsetof(struct ublksrv_ctrl_dev_info, state) == 4, "dev_info.state");
+static_assert(offsetof(struct ublksrv_ctrl_dev_info, max_io_buf_bytes) == 8, "dev_info.max_io");
+static_assert(offsetof(struct ublksrv_ctrl_dev_info, ublksrv_pid) == 16, "dev_info.ublksrv_pid");
+static_assert(offsetof(struct ublksrv_ctrl_dev_info, flags) == 24, "dev_info.flags");
+static_assert(offsetof(struct ublksrv_ctrl_dev_info, owner_uid) == 40, "dev_info.owner_uid");
+static_assert(sizeof(struct ublksrv_io_cmd) == 16, "ublksrv_io_cmd");
+static_assert(offsetof(struct ublksrv_io_cmd, result) == 4, "io_cmd.result");
+static_assert(offsetof(struct ublksrv_io_cmd, addr) == 8, "io_cmd.addr");
+static_assert(sizeof(struct ublksrv_io_desc) == 24, "ublksrv_io_desc");
+static_assert(offsetof(struct ublksrv_io_desc, start_sector) == 8, "io_desc.start_sector");
+static_assert(sizeof(struct ublk_param_basic) == 32, "ublk_param_basic");
+static_assert(offsetof(struct ublk_param_basic, max_sectors) == 8, "basic.max_sectors");
+static_assert(offsetof(struct ublk_param_basic, dev_sectors) == 16, "basic.dev_sectors");
+static_assert(sizeof(struct ublk_param_discard) == 20, "ublk_param_discard");
+static_assert(offsetof(struct ublk_params, basic) == 8, "params.basic");
+static_assert(offsetof(struct ublk_params, discard) == 40, "params.discard");
+static_assert(UBLK_U_CMD_ADD_DEV == 0xc0207504, "ADD_DEV");
+static_assert(UBLK_U_CMD_START_DEV == 0xc0207506, "START_DEV");
+static_assert(UBLK_U_CMD_GET_FEATURES == 0x80207513, "GET_FEATURES");
+static_assert(UBLK_U_IO_FETCH_REQ == 0xc0107520, "FETCH_REQ");
+static_assert(UBLK_U_IO_COMMIT_AND_FETCH_REQ == 0xc0107521, "COMMIT_AND_FETCH_REQ");
