@@ -52,12 +52,15 @@ struct ul_req {
 	uint8_t pad[7];
 };
 
-/* What one queue shares with its Lua state; fixed once the queue is open. */
+/* One queue as its Lua state sees it; the memory is the transport's, fixed once it is open. */
 struct ul_queue {
 	struct ul_req *reqs; /* one for each tag, `depth` of them */
-	uint16_t *batch;     /* the tags that a call of the batch loop is to serve */
+	uint16_t *batch;     /* tags: from the transport those that came in, to Lua those to serve */
+	uint8_t *buffers;    /* depth × max_io bytes, page-aligned; a tag's data at tag × max_io */
 	uint32_t depth;
 	uint32_t queue;
+	uint32_t max_io;
+	uint32_t pad;
 };
 
 enum ul_backing {

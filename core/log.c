@@ -7,7 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
-static int log_level = UL_LOG_WARN;
+static int log_level = UL_LOG_INFO;
 
 void log_set_level(int level)
 {

@@ -6,12 +6,11 @@
 #pragma once
 
 #include <stdbool.h>
-
 #include <stdint.h>
 
 #include "api.h"
 
-/* Show messages up to this level; UL_LOG_WARN until called. Before any thread starts. */
+/* Show messages up to this level; UL_LOG_INFO until called. Before any thread starts. */
 void log_set_level(int level);
 bool log_enabled(int level);
 

@@ -1,0 +1,219 @@
+/* SPDX-License-Identifier: MIT */
+#include "cli.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "log.h"
+#include "uapi.h"
+
+enum { OPT_SEED = 256, OPT_STATS, OPT_VERSION, OPT_JSON };
+
+static const struct option_row {
+	int value; /* below 256: the short option too */
+	const char *name;
+	const char *arg; /* NULL: takes none */
+	const char *help;
+} rows[] = {
+	{ 'n', "id", "ID", "device number, as in /dev/ublkbID (default: the first free one)" },
+	{ 'q', "queues", "N", "hardware queues, a thread each (default: the script's, or 1)" },
+	{ 'd', "depth", "N", "requests in flight for a queue (default: the script's, or 128)" },
+	{ OPT_SEED, "seed", "N", "seed of ublk.random (default: a new one, printed at start)" },
+	{ OPT_STATS, "stats", "FILE", "write the counters as JSON when the device ends" },
+	{ OPT_JSON, "json", NULL, "with `features`: JSON" },
+	{ 'v', "verbose", NULL, "say more; print the counters when the device ends" },
+	{ 'h', "help", NULL, "this text; after SCRIPT: what the script takes" },
+	{ OPT_VERSION, "version", NULL, "the version" },
+};
+
+enum { ROW_COUNT = sizeof(rows) / sizeof(rows[0]) };
+
+void cli_print_help(void)
+{
+	puts("usage: ublk-lua [run] [options] SCRIPT [key=value ...] [-- COMMAND [ARG ...]]\n"
+	     "       ublk-lua SCRIPT --help\n"
+	     "       ublk-lua features [--json]\n"
+	     "\n"
+	     "A Linux block device whose behaviour is a Lua script. Prints the device's node on\n"
+	     "stdout when it is ready and serves it until SIGINT or SIGTERM. With COMMAND: runs\n"
+	     "it with the node in $DEV, removes the device when it ends, and exits as it did.\n"
+	     "\n"
+	     "options:");
+	for (unsigned i = 0; i < ROW_COUNT; i++) {
+		const struct option_row *row = &rows[i];
+		char name[32];
+
+		snprintf(name, sizeof(name), "--%s%s%s", row->name, row->arg ? " " : "",
+			 row->arg ? row->arg : "");
+		if (row->value < 256)
+			printf("  -%c, %-14s %s\n", row->value, name, row->help);
+		else
+			printf("      %-14s %s\n", name, row->help);
+	}
+}
+
+static int parse_number(const struct option_row *row, const char *text, uint64_t min, uint64_t max,
+			uint64_t *value)
+{
+	char *end;
+
+	errno = 0;
+	*value = strtoull(text, &end, 0);
+	if (errno || end == text || *end || text[0] == '-' || *value < min || *value > max) {
+		log_error("--%s %s: needs a whole number from %llu to %llu", row->name, text,
+			  (unsigned long long)min, (unsigned long long)max);
+		return -EINVAL;
+	}
+	return 0;
+}
+
+static int apply(struct cli *cli, const struct option_row *row, const char *arg)
+{
+	uint64_t n = 0;
+	int ret = 0;
+
+	switch (row->value) {
+	case 'n':
+		ret = parse_number(row, arg, 0, (1 << 20) - 1, &n); /* UBLK_MAX_UBLKS: MINORBITS */
+		cli->id = (int32_t)n;
+		break;
+	case 'q':
+		ret = parse_number(row, arg, 1, UBLK_MAX_NR_QUEUES, &n);
+		cli->queues = (unsigned)n;
+		break;
+	case 'd':
+		ret = parse_number(row, arg, 1, UBLK_MAX_QUEUE_DEPTH, &n);
+		cli->depth = (unsigned)n;
+		break;
+	case OPT_SEED:
+		/* 2^53: what a script, JSON and people can carry over exactly. */
+		ret = parse_number(row, arg, 0, 1ULL << 53, &cli->seed);
+		cli->seed_given = true;
+		break;
+	case OPT_STATS:
+		cli->stats = arg;
+		break;
+	case OPT_JSON:
+		cli->json = true;
+		break;
+	case 'v':
+		cli->verbose = true;
+		break;
+	case 'h':
+		cli->verb = CLI_HELP;
+		break;
+	case OPT_VERSION:
+		cli->verb = CLI_VERSION;
+		break;
+	}
+	return ret;
+}
+
+static const struct option_row *find_row(int value)
+{
+	for (unsigned i = 0; i < ROW_COUNT; i++)
+		if (rows[i].value == value)
+			return &rows[i];
+	return NULL;
+}
+
+/* Options up to the first word that is none; its index is in optind then. */
+static int parse_options(struct cli *cli, int argc, char **argv)
+{
+	struct option longopts[ROW_COUNT + 1] = { 0 };
+	char shortopts[2 * ROW_COUNT + 3] = "+:";
+	unsigned n = 2;
+	int value;
+
+	for (unsigned i = 0; i < ROW_COUNT; i++) {
+		longopts[i].name = rows[i].name;
+		longopts[i].has_arg = rows[i].arg ? required_argument : no_argument;
+		longopts[i].val = rows[i].value;
+		if (rows[i].value < 256) {
+			shortopts[n++] = (char)rows[i].value;
+			if (rows[i].arg)
+				shortopts[n++] = ':';
+		}
+	}
+	while ((value = getopt_long(argc, argv, shortopts, longopts, NULL)) != -1) {
+		const struct option_row *row = find_row(value);
+		int ret;
+
+		if (!row) {
+			log_error("%s: %s; see ublk-lua --help", argv[optind - 1],
+				  value == ':' ? "needs an argument" : "unknown option");
+			return -EINVAL;
+		}
+		ret = apply(cli, row, optarg);
+		if (ret)
+			return ret;
+	}
+	return 0;
+}
+
+/* The words after SCRIPT: its options, its --help, and the command after "--". */
+static int parse_script_words(struct cli *cli, int count, char **words)
+{
+	cli->args = words;
+	for (int i = 0; i < count; i++) {
+		if (strcmp(words[i], "--") == 0) {
+			if (i + 1 == count) {
+				log_error("--: a command is missing after it");
+				return -EINVAL;
+			}
+			cli->command = words + i + 1;
+			return 0;
+		}
+		if (strcmp(words[i], "--help") == 0 || strcmp(words[i], "-h") == 0) {
+			cli->verb = CLI_SCRIPT_HELP;
+		} else if (words[i][0] == '-') {
+			log_error("%s: options of ublk-lua go before the script; see "
+				  "ublk-lua --help",
+				  words[i]);
+			return -EINVAL;
+		}
+		cli->arg_count++;
+	}
+	return 0;
+}
+
+int cli_parse(struct cli *cli, int argc, char **argv)
+{
+	const char *word;
+	int ret;
+
+	*cli = (struct cli){ .verb = CLI_RUN, .id = -1 };
+	ret = parse_options(cli, argc, argv);
+	if (ret || cli->verb == CLI_HELP || cli->verb == CLI_VERSION)
+		return ret;
+
+	word = optind < argc ? argv[optind] : NULL;
+	if (word && (strcmp(word, "run") == 0 || strcmp(word, "features") == 0)) {
+		if (strcmp(word, "features") == 0)
+			cli->verb = CLI_FEATURES;
+		/* Options may stand before the verb and after it. */
+		argc -= optind;
+		argv += optind;
+		optind = 1;
+		ret = parse_options(cli, argc, argv);
+		if (ret || cli->verb == CLI_HELP || cli->verb == CLI_VERSION)
+			return ret;
+		word = optind < argc ? argv[optind] : NULL;
+	}
+	if (cli->verb == CLI_FEATURES) {
+		if (!word)
+			return 0;
+		log_error("features: unexpected word %s", word);
+		return -EINVAL;
+	}
+	if (!word || strcmp(word, "--") == 0) {
+		log_error("a script is missing; see ublk-lua --help");
+		return -EINVAL;
+	}
+	cli->script = word;
+	return parse_script_words(cli, argc - optind - 1, argv + optind + 1);
+}

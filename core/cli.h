@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The command line: one table of options for parsing and for --help, and the
+ * verbs. Turns argv into a struct cli and nothing else. Main thread.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum cli_verb {
+	CLI_RUN,	 /* serve a device */
+	CLI_SCRIPT_HELP, /* SCRIPT --help */
+	CLI_FEATURES,
+	CLI_HELP,
+	CLI_VERSION,
+};
+
+struct cli {
+	enum cli_verb verb;
+	const char *script; /* as written */
+	char **args;	    /* key=value words after it */
+	unsigned arg_count;
+	char **command; /* after --, NULL-terminated; NULL when there is none */
+
+	int32_t id;	 /* -n; -1: the driver chooses */
+	unsigned queues; /* -q; 0: the script's */
+	unsigned depth;	 /* -d; 0: the script's */
+	uint64_t seed;
+	bool seed_given;
+	bool verbose;
+	bool json;
+	const char *stats; /* --stats FILE, or NULL */
+};
+
+/* 0, or -EINVAL with the mistake logged. */
+int cli_parse(struct cli *cli, int argc, char **argv);
+
+void cli_print_help(void);

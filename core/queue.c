@@ -1,0 +1,240 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A tag goes round: FETCH_REQ gives it to the driver, its completion brings a
+ * request, COMMIT_AND_FETCH_REQ takes the answer and gives the tag back. The
+ * descriptors are read-only shared memory; the driver has filled the one of a
+ * tag before that tag's completion is seen. Sequences and limits: ublk.rst and
+ * drivers/block/ublk_drv.c.
+ */
+#include "queue.h"
+
+#include <errno.h>
+#include <liburing.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "log.h"
+#include "uapi.h"
+
+enum tag_state {
+	TAG_GONE = 0, /* no command with the driver, no request with us: before start, after end */
+	TAG_FETCHING, /* the driver has it */
+	TAG_OURS,     /* a request to answer */
+};
+
+struct queue {
+	struct transport base;
+	struct io_uring ring;
+	const uint8_t *descs;
+	size_t descs_len;
+	size_t desc_stride;
+	uint8_t *state;	   /* enum tag_state of each tag */
+	unsigned fetching; /* tags that the driver has */
+	bool ring_open;
+	bool broken; /* the driver refused a command: the queue can't go on */
+};
+
+static size_t round_up(size_t n, size_t to)
+{
+	return (n + to - 1) / to * to;
+}
+
+/* Queues are spaced by the driver's maximum depth; by the device's own, all would see queue 0. */
+static int map_descriptors(struct queue *q, const struct queue_config *cfg)
+{
+	size_t page = (size_t)sysconf(_SC_PAGESIZE);
+	off_t offset =
+		(off_t)(cfg->queue * round_up(UBLK_MAX_QUEUE_DEPTH * cfg->desc_stride, page));
+	void *map;
+
+	q->desc_stride = cfg->desc_stride;
+	q->descs_len = round_up(cfg->depth * cfg->desc_stride, page);
+	map = mmap(NULL, q->descs_len, PROT_READ, MAP_SHARED | MAP_POPULATE, cfg->char_fd, offset);
+	if (map == MAP_FAILED)
+		return -errno;
+	q->descs = map;
+	return 0;
+}
+
+/* The newest set of flags that this kernel takes: DEFER_TASKRUN came in 6.1, the others in 6.0. */
+static int open_ring(struct queue *q, const struct queue_config *cfg)
+{
+	static const unsigned flags[] = {
+		IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_COOP_TASKRUN,
+		IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_COOP_TASKRUN,
+		IORING_SETUP_COOP_TASKRUN,
+		0,
+	};
+	int ret = -EINVAL;
+
+	for (unsigned i = 0; ret == -EINVAL && i < sizeof(flags) / sizeof(flags[0]); i++)
+		ret = io_uring_queue_init(cfg->depth, &q->ring, flags[i]);
+	if (ret < 0)
+		return ret;
+	q->ring_open = true;
+	return io_uring_register_files(&q->ring, &cfg->char_fd, 1);
+}
+
+static void give_to_driver(struct queue *q, uint16_t tag, uint32_t op, int32_t result)
+{
+	struct io_uring_sqe *sqe = io_uring_get_sqe(&q->ring);
+	struct ublksrv_io_cmd *cmd = (struct ublksrv_io_cmd *)&sqe->addr3;
+
+	/* The ring has an entry for each tag, and a tag has one command at most. */
+	io_uring_prep_rw(IORING_OP_URING_CMD, sqe, 0, NULL, 0, 0);
+	sqe->flags = IOSQE_FIXED_FILE;
+	sqe->off = op; /* cmd_op shares these bytes */
+	sqe->user_data = tag;
+	cmd->q_id = (uint16_t)q->base.shared.queue;
+	cmd->tag = tag;
+	cmd->result = result;
+	cmd->addr = (uint64_t)(uintptr_t)transport_buffer(&q->base, tag);
+	q->state[tag] = TAG_FETCHING;
+	q->fetching++;
+}
+
+static int submit(struct queue *q, unsigned wait)
+{
+	int ret = io_uring_submit_and_wait(&q->ring, wait);
+
+	/* Interrupted, or no memory just now: what was not taken stays in the ring for next time. */
+	return ret == -EINTR || ret == -EAGAIN ? 0 : ret;
+}
+
+/* START_DEV waits for every tag, for ever; so a fetch that was refused must be seen here. */
+static int fetch_all(struct queue *q)
+{
+	struct io_uring_cqe *cqe;
+	int ret;
+
+	for (unsigned tag = 0; tag < q->base.shared.depth; tag++)
+		give_to_driver(q, (uint16_t)tag, UBLK_U_IO_FETCH_REQ, -1);
+	while (io_uring_sq_ready(&q->ring)) {
+		ret = submit(q, 0);
+		if (ret < 0)
+			return ret;
+	}
+	/* No request can come before START_DEV: any completion is a refusal. */
+	if (io_uring_peek_cqe(&q->ring, &cqe) == 0)
+		return cqe->res < 0 ? cqe->res : -EPROTO;
+	return 0;
+}
+
+static void fill_request(struct queue *q, uint16_t tag)
+{
+	const struct ublksrv_io_desc *desc =
+		(const struct ublksrv_io_desc *)(q->descs + tag * q->desc_stride);
+	struct ul_req *req = &q->base.shared.reqs[tag];
+
+	req->op = (uint8_t)(desc->op_flags & 0xff);
+	req->flags = desc->op_flags & ~0xffU;
+	req->sector = (double)desc->start_sector;
+	req->length = desc->nr_sectors << 9;
+	req->buf = transport_op_has_data(req->op) ? transport_buffer(&q->base, tag) : NULL;
+}
+
+static bool take_completion(struct queue *q, uint16_t tag, int res)
+{
+	q->fetching--;
+	if (res == UBLK_IO_RES_OK) {
+		q->state[tag] = TAG_OURS;
+		fill_request(q, tag);
+		return true;
+	}
+	q->state[tag] = TAG_GONE;
+	if (res != UBLK_IO_RES_ABORT) {
+		log_error("queue %u: the driver refused tag %u: %s", q->base.shared.queue, tag,
+			  strerror(-res));
+		q->broken = true;
+	}
+	return false;
+}
+
+static int queue_reap(struct transport *t)
+{
+	struct queue *q = (struct queue *)t;
+	struct io_uring_cqe *cqe;
+	unsigned head, seen = 0;
+	int count = 0;
+	int ret;
+
+	if (q->broken)
+		return -EIO;
+	if (!q->fetching)
+		return -ENODEV;
+	ret = submit(q, 1);
+	if (ret < 0) {
+		log_error("queue %u: io_uring: %s", t->shared.queue, strerror(-ret));
+		return ret;
+	}
+	io_uring_for_each_cqe(&q->ring, head, cqe) {
+		uint16_t tag = (uint16_t)cqe->user_data;
+
+		seen++;
+		if (take_completion(q, tag, cqe->res))
+			t->shared.batch[count++] = tag;
+	}
+	io_uring_cq_advance(&q->ring, seen);
+	return count;
+}
+
+static void queue_answer(struct transport *t, uint16_t tag, int32_t result)
+{
+	struct queue *q = (struct queue *)t;
+
+	if (q->state[tag] != TAG_OURS) {
+		log_error("queue %u: bug: tag %u answered twice", t->shared.queue, tag);
+		return;
+	}
+	give_to_driver(q, tag, UBLK_U_IO_COMMIT_AND_FETCH_REQ, result);
+}
+
+/* Every reference to the character device must be gone, or DEL_DEV waits for it. */
+static void queue_close(struct transport *t)
+{
+	struct queue *q = (struct queue *)t;
+
+	if (q->ring_open) {
+		io_uring_unregister_files(&q->ring);
+		io_uring_queue_exit(&q->ring);
+	}
+	if (q->descs)
+		munmap((void *)q->descs, q->descs_len);
+	transport_free(t);
+	free(q->state);
+	free(q);
+}
+
+static const struct transport_ops queue_ops = {
+	.reap = queue_reap,
+	.answer = queue_answer,
+	.close = queue_close,
+};
+
+int queue_open(struct transport **transport, const struct queue_config *cfg)
+{
+	struct queue *q = calloc(1, sizeof(*q));
+	int ret = -ENOMEM;
+
+	if (!q)
+		return ret;
+	q->base.ops = &queue_ops;
+	q->state = calloc(cfg->depth, sizeof(*q->state));
+	if (q->state)
+		ret = transport_alloc(&q->base, cfg->queue, cfg->depth, cfg->max_io);
+	if (ret == 0)
+		ret = map_descriptors(q, cfg);
+	if (ret == 0)
+		ret = open_ring(q, cfg);
+	if (ret == 0)
+		ret = fetch_all(q);
+	if (ret < 0) {
+		log_error("queue %u: cannot set up: %s", cfg->queue, strerror(-ret));
+		queue_close(&q->base);
+		return ret;
+	}
+	*transport = &q->base;
+	return 0;
+}

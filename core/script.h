@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * One Lua state and the script in it; the only door to Lua. Opened and closed
+ * by the main thread, and in between used by the one queue thread that it was
+ * attached on. A script error never gets past these functions.
+ */
+#pragma once
+
+#include <stdint.h>
+
+#include "api.h"
+
+struct script;
+
+struct script_config {
+	const char *path;
+	char *const *args; /* the key=value words after it */
+	unsigned arg_count;
+	uint64_t seed;
+	uint32_t queue; /* which queue this state is for: its random stream */
+};
+
+/*
+ * Load the script and run its chunk; `dev` gets the device it describes. 0,
+ * -ENOENT: no such file, -EINVAL: the key=value words are wrong (usage),
+ * -ENOEXEC: the script is. Logged as one line with file and line number.
+ */
+int script_open(struct script **script, const struct script_config *config, struct ul_device *dev);
+
+/* Print what the script takes, as `ublk-lua SCRIPT --help` shows it. As script_open otherwise. */
+int script_help(const struct script_config *config);
+
+/* Tie the script to a queue that is open. 0 or -ENOEXEC, logged. */
+int script_attach(struct script *script, struct ul_queue *queue);
+
+/* Have the script serve the first `count` tags of its queue's batch: verdicts in their requests. */
+void script_batch(struct script *script, unsigned count);
+
+/* Log what is left to say (how often an error came) and free all. NULL is fine. */
+void script_close(struct script *script);

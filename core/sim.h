@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A transport without kernel or root: requests come from a callback, answers
+ * go to another, and each tag must be answered exactly once. It carries the
+ * unit, sanitizer and native benchmark runs. One thread.
+ */
+#pragma once
+
+#include <stdbool.h>
+
+#include "transport.h"
+
+struct sim_config {
+	unsigned queue;
+	unsigned depth;
+	uint32_t max_io;
+	unsigned batch; /* most requests that one reap hands out; at most depth */
+
+	/*
+	 * Fill op, flags, sector and length of the next request, and its data for
+	 * a write at `data`. False when there are no more: the queue then ends.
+	 */
+	bool (*next)(void *arg, struct ul_req *req, uint8_t *data);
+
+	/* `req` was answered with `result`; a read's data is at `data`. May be NULL. */
+	void (*done)(void *arg, const struct ul_req *req, const uint8_t *data, int32_t result);
+
+	void *arg;
+};
+
+/* 0 or -ENOMEM. */
+int sim_open(struct transport **transport, const struct sim_config *config);
+
+/* Answers to a tag that owed none, and tags that were never answered, so far. */
+unsigned sim_faults(const struct transport *transport);

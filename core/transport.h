@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Where a queue's requests come from and their answers go: the kernel
+ * (queue.c) or memory (sim.c). Owns the requests and data buffers, one of each
+ * for a tag. All calls on the queue's own thread; nothing allocates after open.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "api.h"
+
+struct transport;
+
+struct transport_ops {
+	/*
+	 * Hand in all answers, wait for at least one request, and put the tags
+	 * of those that came into t->shared.batch with their `reqs` filled.
+	 * Returns how many; 0 is possible; -ENODEV when the queue has ended and
+	 * the server owns no tag any more, another -errno when it is broken.
+	 */
+	int (*reap)(struct transport *t);
+
+	/*
+	 * Answer `tag`: bytes for a read or write, 0 for another op, or -errno.
+	 * Each tag that reap gave exactly once, in any order, at any time before
+	 * the queue's end.
+	 */
+	void (*answer)(struct transport *t, uint16_t tag, int32_t result);
+
+	void (*close)(struct transport *t);
+};
+
+struct transport {
+	const struct transport_ops *ops;
+	struct ul_queue shared; /* what the script sees */
+};
+
+static inline uint8_t *transport_buffer(const struct transport *t, uint16_t tag)
+{
+	return t->shared.buffers + (size_t)tag * t->shared.max_io;
+}
+
+/* Does the driver give data with this op? Discard and write zeroes have a length only. */
+static inline bool transport_op_has_data(uint8_t op)
+{
+	return op == UL_OP_READ || op == UL_OP_WRITE || op == UL_OP_ZONE_APPEND ||
+	       op == UL_OP_REPORT_ZONES;
+}
+
+/* Allocate requests, batch and buffers. 0 or -ENOMEM; transport_free is safe after both. */
+int transport_alloc(struct transport *t, unsigned queue, unsigned depth, uint32_t max_io);
+void transport_free(struct transport *t);

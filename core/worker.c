@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: MIT */
+#include "worker.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/prctl.h>
+
+#include "dispatch.h"
+#include "log.h"
+
+#ifndef PR_SET_IO_FLUSHER /* Linux 5.6 */
+#define PR_SET_IO_FLUSHER 57
+#define PR_GET_IO_FLUSHER 58
+#endif
+
+/*
+ * Memory that this thread asks for must not be gained by writing to a disk,
+ * which may be the one that it serves. Read back, because servers have set it
+ * wrongly for years without a sign.
+ */
+static void become_io_flusher(unsigned queue)
+{
+	if (prctl(PR_SET_IO_FLUSHER, 1, 0, 0, 0) || prctl(PR_GET_IO_FLUSHER, 0, 0, 0, 0) != 1)
+		log_warn("queue %u: PR_SET_IO_FLUSHER: %s; under memory pressure the device may "
+			 "wait for itself",
+			 queue, strerror(errno));
+}
+
+static void pin(const struct worker *w)
+{
+	unsigned queue = w->config.queue.queue;
+	char name[16];
+	int ret;
+
+	snprintf(name, sizeof(name), "queue/%u", queue);
+	pthread_setname_np(pthread_self(), name);
+	ret = pthread_setaffinity_np(pthread_self(), sizeof(w->config.cpus), &w->config.cpus);
+	if (ret) /* a cpuset may forbid it: slower, not wrong */
+		log_warn("queue %u: cannot run on the CPUs of its requests: %s", queue,
+			 strerror(ret));
+}
+
+static int serve(struct worker *w, struct transport *transport)
+{
+	struct dispatch dispatch = {
+		.transport = transport,
+		.script = w->config.script,
+		.backend = w->config.backend,
+		.stats = &w->stats,
+		.op_mask = w->config.op_mask,
+		.size = w->config.size,
+		.fail = w->config.fail,
+	};
+	int count;
+
+	while ((count = transport->ops->reap(transport)) >= 0)
+		dispatch_batch(&dispatch, (unsigned)count);
+	return count == -ENODEV ? 0 : count;
+}
+
+static void *worker_main(void *arg)
+{
+	struct worker *w = arg;
+	struct transport *transport = NULL;
+	int ret;
+
+	pin(w);
+	become_io_flusher(w->config.queue.queue);
+	ret = queue_open(&transport, &w->config.queue);
+	if (ret == 0)
+		ret = script_attach(w->config.script, &transport->shared);
+	w->error = ret;
+	sem_post(&w->ready);
+	if (ret == 0)
+		w->error = serve(w, transport);
+
+	if (transport)
+		transport->ops->close(transport);
+	/* The main thread stops the device when a queue ends by itself. */
+	(void)eventfd_write(w->config.ended_fd, 1);
+	return NULL;
+}
+
+int worker_start(struct worker *w, const struct worker_config *config)
+{
+	int ret;
+
+	memset(w, 0, sizeof(*w));
+	w->config = *config;
+	sem_init(&w->ready, 0, 0);
+	ret = pthread_create(&w->thread, NULL, worker_main, w);
+	if (ret) {
+		log_error("cannot start a thread for queue %u: %s", config->queue.queue,
+			  strerror(ret));
+		sem_destroy(&w->ready);
+	}
+	return -ret;
+}
+
+int worker_wait_ready(struct worker *w)
+{
+	while (sem_wait(&w->ready) < 0 && errno == EINTR)
+		;
+	return w->error;
+}
+
+void worker_join(struct worker *w)
+{
+	pthread_join(w->thread, NULL);
+	sem_destroy(&w->ready);
+}

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A thread for each hardware queue: it pins itself, opens the queue, ties the
+ * script to it, and serves until the queue ends. The main thread starts it,
+ * waits until it is ready, and joins it.
+ */
+#pragma once
+
+#include <pthread.h>
+#include <sched.h>
+#include <semaphore.h>
+#include <stdatomic.h>
+
+#include "backend.h"
+#include "queue.h"
+#include "script.h"
+#include "stats.h"
+
+struct worker_config {
+	struct queue_config queue;
+	cpu_set_t cpus;		/* where the kernel sends this queue's requests from */
+	struct script *script;	/* of this queue alone */
+	struct backend *backend; /* of all queues */
+	uint32_t op_mask;
+	uint64_t size;	       /* bytes of the device */
+	const atomic_bool *fail; /* see struct dispatch */
+	int ended_fd;	       /* eventfd that gets 1 when the thread has ended */
+};
+
+struct worker {
+	struct worker_config config;
+	struct stats stats; /* to read after worker_join */
+	pthread_t thread;
+	sem_t ready; /* posted once: the queue is open, or `error` says why not */
+	int error;
+};
+
+/* 0 or -errno, logged. After success worker_wait_ready and worker_join are owed. */
+int worker_start(struct worker *worker, const struct worker_config *config);
+
+/* Every tag is with the driver: 0. Otherwise -errno, logged, and the thread is ending. */
+int worker_wait_ready(struct worker *worker);
+
+/* Wait for the end of the thread; it ends when the driver ends its queue. */
+void worker_join(struct worker *worker);

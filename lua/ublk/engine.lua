@@ -1,0 +1,97 @@
+-- SPDX-License-Identifier: MIT
+-- What core/script.c calls: load a script, show its help, tie it to a queue,
+-- end. load and help answer true, or an errno's name and a message: EINVAL
+-- where the command line is wrong, ENOENT no such file, ENOEXEC a bad script.
+local ffi = require "ffi"
+local context = require "ublk.context"
+local device = require "ublk.device"
+local loop = require "ublk.loop"
+local options = require "ublk.options"
+local random = require "ublk.random"
+local report = require "ublk.report"
+
+local M = {}
+local loaded -- the device table that the script returned
+
+local function set_context(path, args, seed, queue)
+  context.name = path:match "[^/]+$"
+  context.args = args
+  context.queue = queue
+  random.seed(ffi.cast("const uint64_t *", seed)[0], queue)
+end
+
+-- A script error as one line. Errors that options.lua raises are tables that say what they are.
+local function failure(err)
+  if type(err) == "table" and err.usage then return "EINVAL", err.usage end
+  return "ENOEXEC", tostring(err)
+end
+
+local function load_chunk(path)
+  local file, why = io.open(path, "r")
+  if not file then return nil, "ENOENT", why end
+  local readable, read_error = file:read(0), nil
+  if readable == nil then _, read_error = file:read(1) end
+  file:close()
+  if read_error then return nil, "ENOENT", ("%s: %s"):format(path, read_error) end
+  local chunk, syntax = loadfile(path)
+  if not chunk then return nil, "ENOEXEC", syntax end
+  return chunk
+end
+
+--- Load the script at `path`; `c` (struct ul_device *) gets its device.
+function M.load(path, args, seed, queue, c)
+  set_context(path, args, seed, queue)
+  local chunk, errno, message = load_chunk(path)
+  if not chunk then return errno, message end
+
+  local ok, result = pcall(chunk)
+  if not ok then return failure(result) end
+  ok, message = pcall(options.check_undeclared)
+  if not ok then return failure(message) end
+  ok, message = pcall(device.describe, result, ffi.cast("struct ul_device *", c))
+  if not ok then return "ENOEXEC", ("%s: %s"):format(context.name, message) end
+  loaded = result
+  return true
+end
+
+-- The comment at the top of a script, which says what it is.
+local function leading_comment(path)
+  local lines = {}
+  for line in io.lines(path) do
+    local text = line:match "^%-%-%s?(.*)$"
+    if text then
+      if not text:find "^SPDX" then lines[#lines + 1] = text end
+    elseif not line:find "^#!" then
+      break
+    end
+  end
+  return table.concat(lines, "\n")
+end
+
+--- Print what the script is and which options it takes.
+function M.help(path, args, seed, queue)
+  set_context(path, args, seed, queue)
+  local chunk, errno, message = load_chunk(path)
+  if not chunk then return errno, message end
+
+  context.help = true
+  local ok, err = pcall(chunk)
+  local declarations = not ok and type(err) == "table" and err.help
+  if not ok and not declarations then return failure(err) end
+  local lines = declarations and options.help(declarations) or ""
+  io.stdout:write(leading_comment(path), "\n\n",
+    ("usage: ublk-lua [options] %s%s\n"):format(context.name,
+      lines ~= "" and " [key=value ...]" or ""), lines ~= "" and "\n" .. lines .. "\n" or "")
+  return true
+end
+
+--- Tie the loaded script to `queue` (struct ul_queue *); returns the batch function.
+function M.attach(queue)
+  return loop.new(ffi.cast("struct ul_queue *", queue), device.handlers(loaded))
+end
+
+function M.close()
+  report.close()
+end
+
+return M

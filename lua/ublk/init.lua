@@ -1,0 +1,59 @@
+-- SPDX-License-Identifier: MIT
+-- What a script gets from `require "ublk"`.
+local C = require "ublk.ffi"
+local context = require "ublk.context"
+local device = require "ublk.device"
+local options = require "ublk.options"
+local random = require "ublk.random"
+local units = require "ublk.units"
+
+local ublk = {}
+
+--- Declare the script's key=value options; see options.lua.
+ublk.options = options.declare
+
+--- Backings. mem: sparse memory, empty at start. null: writes vanish, reads give anything.
+function ublk.mem() return device.backing(C.UL_BACKING_MEM) end
+
+function ublk.null() return device.backing(C.UL_BACKING_NULL) end
+
+--- file: a file or block device of the host; its size is the device's unless the device says one.
+function ublk.file(path)
+  if type(path) ~= "string" or path == "" then error("ublk.file needs a path", 2) end
+  return device.backing(C.UL_BACKING_FILE, path)
+end
+
+--- Random numbers of the device's seed; as math.random.
+ublk.random = random.random
+
+--- Start this queue's random stream from `seed` (a whole number) instead of from --seed.
+function ublk.randomseed(seed)
+  if type(seed) ~= "number" or seed % 1 ~= 0 or seed < 0 or seed > 2 ^ 53 then
+    error("ublk.randomseed needs a whole number from 0 to 2^53", 2)
+  end
+  random.seed(seed, context.queue)
+end
+
+--- Text to number, as options of these types are read: bytes, seconds, a share from 0 to 1.
+-- Each returns the number, or nil and what is accepted.
+ublk.size, ublk.time, ublk.rate = units.size, units.time, units.rate
+
+--- One line to the program's log.
+function ublk.log(...)
+  local words = { ... }
+  for i = 1, select("#", ...) do words[i] = tostring(words[i]) end
+  C.ul_log(C.UL_LOG_INFO, table.concat(words, " "))
+end
+
+--- Bits of req.flags; test with bit.band(req.flags, ublk.flags.FUA) ~= 0.
+ublk.flags = {
+  FAILFAST_DEV = C.UL_FLAG_FAILFAST_DEV,
+  FAILFAST_TRANSPORT = C.UL_FLAG_FAILFAST_TRANSPORT,
+  FAILFAST_DRIVER = C.UL_FLAG_FAILFAST_DRIVER,
+  META = C.UL_FLAG_META,
+  FUA = C.UL_FLAG_FUA,
+  NOUNMAP = C.UL_FLAG_NOUNMAP,
+  SWAP = C.UL_FLAG_SWAP,
+}
+
+return ublk
