@@ -12,6 +12,7 @@
 #include <liburing.h>
 #include <poll.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -31,6 +32,10 @@ struct ctrl {
 	uint64_t sequence; /* number of the newest command */
 
 	struct ublksrv_ctrl_dev_info info;
+	struct {
+		char path[32]; /* of the char device: GET_DEV_INFO2 checks its permissions */
+		struct ublksrv_ctrl_dev_info info;
+	} info2;
 	struct ublk_params params;
 	cpu_set_t cpus;
 	uint64_t features;
@@ -42,6 +47,7 @@ struct command {
 	uint32_t id;
 	void *addr;
 	uint16_t len;
+	uint16_t path_len; /* of the path at the start of `addr`, counted in `len` */
 	uint64_t data;
 	int timeout_ms;
 	int interrupt_fd; /* -1: none */
@@ -74,6 +80,7 @@ static int submit(struct ctrl *c, const struct command *cmd)
 	payload->addr = (uint64_t)(uintptr_t)cmd->addr;
 	payload->len = cmd->len;
 	payload->data[0] = cmd->data;
+	payload->dev_path_len = cmd->path_len;
 
 	do
 		ret = io_uring_submit(&c->ring);
@@ -264,27 +271,26 @@ int ctrl_add(struct ctrl *c, struct ublksrv_ctrl_dev_info *info)
 
 int ctrl_get_info(struct ctrl *c, uint32_t id, struct ublksrv_ctrl_dev_info *info)
 {
-	struct command cmd = {
-		.name = "GET_DEV_INFO2",
-		.op = UBLK_U_CMD_GET_DEV_INFO2,
-		.id = id,
-		.addr = &c->info,
-		.len = sizeof(c->info),
-		.timeout_ms = TIMEOUT_MS,
-		.interrupt_fd = -1,
-	};
-	int ret = run(c, &cmd);
+	int ret;
 
-	if (ret == -EOPNOTSUPP) { /* before 6.3 */
-		cmd.op = UBLK_U_CMD_GET_DEV_INFO;
-		ret = run(c, &cmd);
-	}
+	memset(&c->info2, 0, sizeof(c->info2));
+	snprintf(c->info2.path, sizeof(c->info2.path), "/dev/ublkc%u", id);
+	ret = run(c, &(struct command){
+			     .name = "GET_DEV_INFO2",
+			     .op = UBLK_U_CMD_GET_DEV_INFO2,
+			     .id = id,
+			     .addr = &c->info2,
+			     .len = sizeof(c->info2),
+			     .path_len = sizeof(c->info2.path),
+			     .timeout_ms = TIMEOUT_MS,
+			     .interrupt_fd = -1,
+		     });
 	if (ret < 0) {
 		if (ret != -ENODEV)
 			log_error("GET_DEV_INFO2: %s", strerror(-ret));
 		return ret;
 	}
-	*info = c->info;
+	*info = c->info2.info;
 	return 0;
 }
 

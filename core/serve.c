@@ -42,14 +42,17 @@ static uint64_t new_seed(void)
 	return seed;
 }
 
-static void announce(const struct device *device)
+/* On stdout only the node; with a command, stdout is the command's and its node is in $DEV. */
+static void announce(const struct session *s)
 {
 	char text[256];
 
-	device_describe(device, text, sizeof(text));
+	device_describe(s->device, text, sizeof(text));
 	log_info("%s", text);
+	if (s->cli->command)
+		return;
 	/* Whoever started us waits for this line; a closed stdout is no reason to stop. */
-	puts(device_node(device));
+	puts(device_node(s->device));
 	(void)fflush(stdout);
 }
 
@@ -104,7 +107,7 @@ static void serve(struct session *s)
 		s->status = ret == -ECANCELED && !s->cli->command ? EXIT_OK : EXIT_FAILED;
 		return;
 	}
-	announce(s->device);
+	announce(s);
 	if (s->cli->command && captive_start(s->cli->command, device_node(s->device), &s->command)) {
 		s->status = 127; /* as a shell does */
 		return;

@@ -27,7 +27,6 @@ struct ublksrv_ctrl_cmd {
 };
 
 #define UBLK_U_CMD_GET_QUEUE_AFFINITY _IOR('u', 0x01, struct ublksrv_ctrl_cmd)
-#define UBLK_U_CMD_GET_DEV_INFO	      _IOR('u', 0x02, struct ublksrv_ctrl_cmd)
 #define UBLK_U_CMD_ADD_DEV	      _IOWR('u', 0x04, struct ublksrv_ctrl_cmd)
 #define UBLK_U_CMD_DEL_DEV	      _IOWR('u', 0x05, struct ublksrv_ctrl_cmd)
 #define UBLK_U_CMD_START_DEV	      _IOWR('u', 0x06, struct ublksrv_ctrl_cmd)
