@@ -25,6 +25,11 @@ int backend_probe(struct ul_device *dev, const char *name)
 	return ops->probe(dev);
 }
 
+bool backend_discards(const struct ul_device *dev)
+{
+	return backends[dev->backing]->discard;
+}
+
 int backend_open(struct backend **backend, const struct ul_device *dev)
 {
 	return backends[dev->backing]->open(backend, dev);

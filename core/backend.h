@@ -46,6 +46,9 @@ extern const struct backend_ops backend_file_ops;
 /* Find out the size that the script left to its backing. 0 or -errno, logged after `name`. */
 int backend_probe(struct ul_device *dev, const char *name);
 
+/* Does the backing of `dev` take discard and write zeroes? */
+bool backend_discards(const struct ul_device *dev);
+
 /* 0 or -errno, logged. */
 int backend_open(struct backend **backend, const struct ul_device *dev);
 void backend_close(struct backend *backend);

@@ -1,136 +1,73 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * Why two processes: START_DEV and STOP_DEV wait in the kernel for requests
+ * that the server holds, and cannot be killed meanwhile. A process that has
+ * such a command in flight does not get as far as closing its files when it is
+ * killed, and the driver fails a dead server's requests only when /dev/ublkcN
+ * is closed. In one process a script that hangs while the device is stopped is
+ * a task in D state until the host is booted again (seen on 6.12 and 7.3).
+ */
 #include "device.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
-#include <stdatomic.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "backend.h"
 #include "ctrl.h"
 #include "features.h"
 #include "log.h"
+#include "main.h"
 #include "params.h"
-#include "script.h"
-#include "worker.h"
 
 enum {
 	NODE_WAIT_MS = 3000, /* devtmpfs and udev */
 	STOP_MS = 10000,     /* for requests in flight and the page cache's last writes */
 	STOP_FAILING_MS = 5000,
+	EXIT_MS = 5000, /* for a server whose queues have ended */
 };
 
 struct device {
-	struct device_config config;
+	struct server_config config;
 	const char *name; /* the script's file name */
-	struct ul_device spec;
-	struct backend *backend;
+	struct link link;
+	pid_t server; /* 0: has ended */
+	int server_status;
 	struct ctrl *ctrl;
 	struct ublksrv_ctrl_dev_info info; /* as the driver gave it back */
 	bool added;
-	int char_fd;
 	char node[32];
-	atomic_bool fail; /* every request gets EIO from now on */
-	int ended_fd;
-
-	struct script **scripts; /* one for each queue */
-	struct worker *workers;
-	const struct stats **stats; /* of each worker, for the report */
-	unsigned running;	    /* workers that were started */
+	const struct stats **stats; /* of each queue, for the report */
 };
 
-static struct script_config script_config(const struct device *d, unsigned queue)
+static int add(struct device *d, int32_t id)
 {
-	return (struct script_config){
-		.path = d->config.path,
-		.args = d->config.args,
-		.arg_count = d->config.arg_count,
-		.seed = d->config.seed,
-		.queue = queue,
-	};
-}
-
-/* The first state tells what the device is; the driver then says how many more are needed. */
-static int load_first_script(struct device *d, struct script **first)
-{
-	struct script_config cfg = script_config(d, 0);
-	int ret = script_open(first, &cfg, &d->spec);
-
-	if (ret)
-		return ret;
-	if (d->config.queues)
-		d->spec.queues = d->config.queues;
-	if (d->config.depth)
-		d->spec.depth = d->config.depth;
-	ret = backend_probe(&d->spec, d->name);
-	if (ret == 0)
-		ret = params_complete(&d->spec, d->name);
-	if (ret == 0)
-		ret = backend_open(&d->backend, &d->spec);
-	/* -EINVAL is kept for the command line; this is the script. */
-	return ret ? -ENOEXEC : 0;
-}
-
-static int load_other_scripts(struct device *d)
-{
-	for (unsigned q = 1; q < d->info.nr_hw_queues; q++) {
-		struct script_config cfg = script_config(d, q);
-		struct ul_device same;
-		int ret = script_open(&d->scripts[q], &cfg, &same);
-
-		if (ret)
-			return ret;
-	}
-	return 0;
-}
-
-static int allocate_queues(struct device *d, struct script *first)
-{
-	unsigned n = d->info.nr_hw_queues;
-
-	d->scripts = calloc(n, sizeof(*d->scripts));
-	d->workers = calloc(n, sizeof(*d->workers));
-	d->stats = calloc(n, sizeof(*d->stats));
-	if (!d->scripts || !d->workers || !d->stats) {
-		script_close(first);
-		return -ENOMEM;
-	}
-	d->scripts[0] = first;
-	for (unsigned q = 0; q < n; q++)
-		d->stats[q] = &d->workers[q].stats;
-	return 0;
-}
-
-static int add(struct device *d)
-{
+	const struct ul_device *spec = &d->link.share->spec;
 	char names[512];
 	uint64_t offered;
-	int ret = ctrl_open(&d->ctrl);
+	int ret = ctrl_get_features(d->ctrl, &offered);
 
-	if (ret)
-		return ret;
-	ret = ctrl_get_features(d->ctrl, &offered);
 	if (ret)
 		return ret;
 	d->info = (struct ublksrv_ctrl_dev_info){
-		.nr_hw_queues = (uint16_t)d->spec.queues,
-		.queue_depth = (uint16_t)d->spec.depth,
-		.max_io_buf_bytes = d->spec.max_io,
-		.dev_id = (uint32_t)d->config.id,
-		.ublksrv_pid = getpid(),
+		.nr_hw_queues = (uint16_t)spec->queues,
+		.queue_depth = (uint16_t)spec->depth,
+		.max_io_buf_bytes = spec->max_io,
+		.dev_id = (uint32_t)id,
+		.ublksrv_pid = d->server,
 	};
 	ret = ctrl_add(d->ctrl, &d->info);
 	if (ret)
 		return ret;
 	d->added = true;
 	snprintf(d->node, sizeof(d->node), "/dev/ublkb%u", d->info.dev_id);
-	if (d->info.nr_hw_queues < d->spec.queues)
-		log_warn("%u queues were asked for, the driver gives %u", d->spec.queues,
+	if (d->info.nr_hw_queues < spec->queues)
+		log_warn("%u queues were asked for, the driver gives %u", spec->queues,
 			 d->info.nr_hw_queues);
 	features_text(offered, names, sizeof(names));
 	log_debug("driver offers: %s", *names ? names : "(does not say; older than Linux 6.5)");
@@ -141,12 +78,13 @@ static int add(struct device *d)
 
 static int set_params(struct device *d)
 {
-	uint32_t max_io = d->spec.max_io < d->info.max_io_buf_bytes ? d->spec.max_io
-								    : d->info.max_io_buf_bytes;
+	const struct ul_device *spec = &d->link.share->spec;
+	uint32_t max_io = spec->max_io < d->info.max_io_buf_bytes ? spec->max_io
+								  : d->info.max_io_buf_bytes;
 	struct ublk_params params, kept;
 	int ret;
 
-	params_fill(&d->spec, max_io, d->backend->ops->discard, &params);
+	params_fill(spec, max_io, backend_discards(spec), &params);
 	ret = ctrl_set_params(d->ctrl, d->info.dev_id, &params);
 	if (ret == 0)
 		ret = ctrl_get_params(d->ctrl, d->info.dev_id, &kept);
@@ -159,104 +97,77 @@ static int set_params(struct device *d)
 	return 0;
 }
 
-/* The node comes from devtmpfs, its mode from udev, and udev may hold it for a moment. */
-static int open_char_device(struct device *d)
+/* What the server needs to know of the added device. */
+static int share_queues(struct device *d)
 {
-	const int step_ms = 20;
-	char path[32];
-
-	snprintf(path, sizeof(path), "/dev/ublkc%u", d->info.dev_id);
-	for (int waited = 0;; waited += step_ms) {
-		d->char_fd = open(path, O_RDWR | O_CLOEXEC);
-		if (d->char_fd >= 0)
-			return 0;
-		if ((errno != ENOENT && errno != EACCES && errno != EBUSY) || waited > NODE_WAIT_MS)
-			break;
-		usleep(step_ms * 1000);
-	}
-	log_error("%s: %s", path, strerror(errno));
-	return -errno;
-}
-
-static int start_worker(struct device *d, unsigned queue)
-{
-	struct worker_config cfg = {
-		.queue = {
-			.char_fd = d->char_fd,
-			.queue = queue,
-			.depth = d->info.queue_depth,
-			.max_io = d->info.max_io_buf_bytes,
-			.desc_stride = sizeof(struct ublksrv_io_desc),
-		},
-		.script = d->scripts[queue],
-		.backend = d->backend,
-		.op_mask = d->spec.op_mask,
-		.size = (uint64_t)d->spec.size,
-		.fail = &d->fail,
-		.ended_fd = d->ended_fd,
-	};
-	int ret = ctrl_get_affinity(d->ctrl, d->info.dev_id, queue, &cfg.cpus);
-
-	if (ret == 0)
-		ret = worker_start(&d->workers[queue], &cfg);
-	if (ret == 0)
-		d->running++;
-	return ret;
-}
-
-/* Every started worker is waited for even after a failure: STOP must not overtake a fetch. */
-static int start_workers(struct device *d)
-{
+	unsigned n = d->info.nr_hw_queues;
 	int ret = 0;
 
-	for (unsigned q = 0; ret == 0 && q < d->info.nr_hw_queues; q++)
-		ret = start_worker(d, q);
-	for (unsigned q = 0; q < d->running; q++) {
-		int error = worker_wait_ready(&d->workers[q]);
-
-		if (ret == 0)
-			ret = error;
+	d->stats = calloc(n, sizeof(*d->stats));
+	if (!d->stats)
+		return -ENOMEM;
+	d->link.share->info = d->info;
+	for (unsigned q = 0; ret == 0 && q < n; q++) {
+		d->stats[q] = &d->link.share->queue[q].stats;
+		ret = ctrl_get_affinity(d->ctrl, d->info.dev_id, q, &d->link.share->queue[q].cpus);
 	}
 	return ret;
 }
 
-int device_open(struct device **device, const struct device_config *config)
+/* The server's word on its last step. Its death has no word: 'wait' tells of it in close. */
+static int hear(struct device *d, int interrupt_fd)
+{
+	int32_t message;
+	int ret = link_receive(&d->link, &message, interrupt_fd);
+
+	return ret ? ret : message;
+}
+
+static int open_steps(struct device *d, int32_t id, int interrupt_fd)
+{
+	int ret = hear(d, interrupt_fd);
+
+	if (ret)
+		return ret;
+	ret = ctrl_open(&d->ctrl);
+	if (ret == 0)
+		ret = add(d, id);
+	if (ret == 0)
+		ret = set_params(d);
+	if (ret == 0)
+		ret = share_queues(d);
+	if (ret == 0) {
+		link_send(&d->link, 0);
+		ret = hear(d, interrupt_fd);
+	}
+	return ret == -EINVAL ? -EIO : ret; /* the command line is good by now */
+}
+
+int device_open(struct device **device, const struct server_config *config, int32_t id,
+		int interrupt_fd)
 {
 	struct device *d = calloc(1, sizeof(*d));
-	struct script *first = NULL;
 	int ret;
 
 	if (!d)
 		return -ENOMEM;
 	d->config = *config;
 	d->name = strrchr(config->path, '/') ? strrchr(config->path, '/') + 1 : config->path;
-	d->char_fd = -1;
-	d->ended_fd = eventfd(0, EFD_CLOEXEC);
-	ret = d->ended_fd < 0 ? -errno : load_first_script(d, &first);
-	if (ret == 0) {
-		ret = add(d);
-		/* add's own errors are not the command line's either */
-		ret = ret == -EINVAL ? -EIO : ret;
+	d->server = link_fork(&d->link);
+	if (d->server == 0) {
+		ret = server_main(config, &d->link);
+		exit(ret);
 	}
-	if (ret) {
-		script_close(first);
-		goto fail;
+	if (d->server < 0) {
+		ret = d->server;
+		free(d);
+		return ret;
 	}
-	ret = allocate_queues(d, first);
-	if (ret == 0)
-		ret = set_params(d);
-	if (ret == 0)
-		ret = open_char_device(d);
-	if (ret == 0)
-		ret = load_other_scripts(d);
-	if (ret == 0)
-		ret = start_workers(d);
+	ret = open_steps(d, id, interrupt_fd);
 	if (ret == 0) {
 		*device = d;
 		return 0;
 	}
-	ret = ret == -EINVAL ? -EIO : ret;
-fail:
 	(void)device_close(d);
 	device_free(d);
 	return ret;
@@ -265,8 +176,11 @@ fail:
 int device_start(struct device *d, int interrupt_fd)
 {
 	struct ublksrv_ctrl_dev_info now;
-	int ret = ctrl_start(d->ctrl, d->info.dev_id, getpid(), interrupt_fd);
+	int ret = ctrl_start(d->ctrl, d->info.dev_id, d->server, interrupt_fd);
 
+	/* A stop waits for the start, and that for reads: nobody wants their data any more. */
+	if (ret == -ECANCELED || ret == -ETIMEDOUT)
+		atomic_store(&d->link.share->fail, true);
 	if (ret)
 		return ret;
 	ret = ctrl_get_info(d->ctrl, d->info.dev_id, &now);
@@ -288,69 +202,102 @@ int device_start(struct device *d, int interrupt_fd)
 
 int device_ended_fd(const struct device *d)
 {
-	return d->ended_fd;
+	return d->link.fd;
+}
+
+static bool server_ended(struct device *d, int flags)
+{
+	if (d->server && waitpid(d->server, &d->server_status, flags) == d->server)
+		d->server = 0;
+	return d->server == 0;
+}
+
+/* SIGKILL works at any moment, because the server has no control command in flight. */
+static void kill_server(struct device *d)
+{
+	if (server_ended(d, WNOHANG))
+		return;
+	kill(d->server, SIGKILL);
+	(void)server_ended(d, 0);
 }
 
 /*
  * The driver's stop has no time limit: it waits for every request, and a
  * handler that never returns holds one. So first let all finish, then have
- * what is new fail, and at last end the process: the driver fails the requests
- * of a dead server.
+ * what is new fail, and at last kill the server: the driver fails the requests
+ * of a dead one.
  */
-static void stop_or_die(struct device *d)
+static int stop(struct device *d)
 {
 	int ret = ctrl_stop(d->ctrl, d->info.dev_id, STOP_MS);
 
 	if (ret == -ETIMEDOUT) {
 		log_warn("%s: requests are still in flight after %d s; failing those that come",
 			 d->node, STOP_MS / 1000);
-		atomic_store(&d->fail, true);
+		atomic_store(&d->link.share->fail, true);
 		ret = ctrl_stop(d->ctrl, d->info.dev_id, STOP_FAILING_MS);
 	}
 	if (ret == -ETIMEDOUT) {
-		log_error("%s: %s holds a request and does not return; ending without it", d->node,
+		log_error("%s: %s holds a request and does not return; killing its server", d->node,
 			  d->name);
-		_exit(1);
+		kill_server(d);
+		ret = ctrl_stop(d->ctrl, d->info.dev_id, STOP_MS);
 	}
+	if (ret == -ETIMEDOUT)
+		log_error("STOP_DEV: the ublk driver does not stop %s", d->node);
+	return ret;
+}
+
+static void await_server(struct device *d)
+{
+	for (int waited = 0; waited < EXIT_MS; waited += 10) {
+		if (server_ended(d, WNOHANG))
+			return;
+		usleep(10000);
+	}
+	log_error("%s: the server does not end; killing it", d->name);
+	kill_server(d);
+}
+
+/* 0, or -EIO for a server that ended in a way that nobody asked for. */
+static int judge_server(const struct device *d, bool killed)
+{
+	int status = d->server_status;
+
+	if (WIFEXITED(status) && WEXITSTATUS(status) == EXIT_OK)
+		return 0;
+	if (WIFSIGNALED(status) && !killed)
+		log_error("%s: the server was ended by signal %d (%s)", d->name, WTERMSIG(status),
+			  strsignal(WTERMSIG(status)));
+	return -EIO;
 }
 
 int device_close(struct device *d)
 {
+	bool killed = false;
 	int ret = 0;
 
-	if (d->added) {
-		stop_or_die(d);
-		for (unsigned q = 0; q < d->running; q++) {
-			worker_join(&d->workers[q]);
-			if (d->workers[q].error)
-				ret = -EIO;
-		}
-		d->running = 0;
-		if (d->char_fd >= 0)
-			close(d->char_fd);
-		d->char_fd = -1;
-		(void)ctrl_delete(d->ctrl, d->info.dev_id);
-		d->added = false;
+	if (!d->added) {
+		killed = !server_ended(d, WNOHANG);
+		kill_server(d); /* it waits for us, or its script has not loaded yet */
+		return judge_server(d, killed);
 	}
-	/* Here and not in device_free: what a script has to say belongs before the counters. */
-	for (unsigned q = 0; d->scripts && q < d->info.nr_hw_queues; q++) {
-		script_close(d->scripts[q]);
-		d->scripts[q] = NULL;
-	}
-	return ret;
+	ret = stop(d);
+	killed = ret || d->server == 0;
+	if (!server_ended(d, WNOHANG))
+		await_server(d);
+	(void)ctrl_delete(d->ctrl, d->info.dev_id);
+	d->added = false;
+	return judge_server(d, killed);
 }
 
 void device_free(struct device *d)
 {
 	if (!d)
 		return;
-	backend_close(d->backend);
 	ctrl_close(d->ctrl);
+	link_close(&d->link);
 	free(d->stats);
-	free(d->workers);
-	free(d->scripts);
-	if (d->ended_fd >= 0)
-		close(d->ended_fd);
 	free(d);
 }
 
@@ -382,7 +329,7 @@ void device_describe(const struct device *d, char *text, unsigned size)
 {
 	char bytes[32];
 
-	size_text(d->spec.size, bytes, sizeof(bytes));
+	size_text(d->link.share->spec.size, bytes, sizeof(bytes));
 	snprintf(text, size, "%s: %s, %s, %u queue%s of depth %u, seed %" PRIu64, d->node, d->name,
 		 bytes, d->info.nr_hw_queues, d->info.nr_hw_queues == 1 ? "" : "s",
 		 d->info.queue_depth, d->config.seed);

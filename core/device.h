@@ -1,32 +1,27 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The life of one device: script, backing, ADD, parameters, workers, START,
- * STOP, DEL, and the unwinding from any point of it. Main thread.
+ * The life of one device as its supervisor sees it: fork the server, ADD,
+ * parameters, START, STOP, DEL, and the unwinding from any point of it. Runs
+ * no script and serves no request, so it can always stop a server that hangs
+ * and clean up after one that died. Single-threaded.
  */
 #pragma once
 
 #include <stdint.h>
 
+#include "server.h"
 #include "stats.h"
 
 struct device;
 
-struct device_config {
-	const char *path; /* of the script */
-	char *const *args;
-	unsigned arg_count;
-	uint64_t seed;
-	int32_t id;	 /* -1: the driver chooses */
-	unsigned queues; /* 0: as the script says */
-	unsigned depth;	 /* likewise */
-};
-
 /*
- * Load the script, open its backing, add the device and have every tag fetched.
- * 0 or -errno, logged, with nothing left behind; -EINVAL where the command line
- * is to blame.
+ * Fork the server, load the script in it, add the device and have every tag
+ * fetched. 0 or -errno, logged, with nothing left behind; -EINVAL where the
+ * command line is to blame; -ECANCELED, not logged, when `interrupt_fd` became
+ * readable first. `id` -1: the driver chooses.
  */
-int device_open(struct device **device, const struct device_config *config);
+int device_open(struct device **device, const struct server_config *config, int32_t id,
+		int interrupt_fd);
 
 /*
  * Make the block device appear. 0 or -errno, logged; -ECANCELED, not logged,
@@ -34,14 +29,13 @@ int device_open(struct device **device, const struct device_config *config);
  */
 int device_start(struct device *device, int interrupt_fd);
 
-/* An eventfd, readable when a queue has ended without device_close: stopped from outside, or broken. */
+/* Readable when the server has ended or is broken: stopped from outside, killed, crashed. */
 int device_ended_fd(const struct device *device);
 
 /*
- * Stop, delete and join, each with a deadline. A script that does not return
- * keeps none of that waiting: its requests fail when the program ends, which
- * this does then with status 1. After it the counters are final.
- * 0, or -EIO when a queue had broken.
+ * Stop, delete, and see the server end, each with a deadline; a server that
+ * does not let go of its requests is killed. After it the counters are final.
+ * 0, or -EIO when the server did not end well.
  */
 int device_close(struct device *device);
 

@@ -90,7 +90,7 @@ static void wait_for_end(struct session *s)
 		if (fds[0].revents && handle_signal(s))
 			return;
 		if (fds[1].revents) {
-			log_warn("%s was stopped from outside", device_node(s->device));
+			log_warn("%s has lost its server", device_node(s->device));
 			if (s->command)
 				s->status = captive_end(s->command, SIGTERM, COMMAND_GRACE_MS);
 			s->command = 0;
@@ -133,15 +133,16 @@ static int open_device(struct session *s)
 
 	if (ret)
 		return ret;
-	return device_open(&s->device, &(struct device_config){
-					       .path = path,
-					       .args = cli->args,
-					       .arg_count = cli->arg_count,
-					       .seed = cli->seed_given ? cli->seed : new_seed(),
-					       .id = cli->id,
-					       .queues = cli->queues,
-					       .depth = cli->depth,
-				       });
+	return device_open(&s->device,
+			   &(struct server_config){
+				   .path = path,
+				   .args = cli->args,
+				   .arg_count = cli->arg_count,
+				   .seed = cli->seed_given ? cli->seed : new_seed(),
+				   .queues = cli->queues,
+				   .depth = cli->depth,
+			   },
+			   cli->id, s->signal_fd);
 }
 
 int serve_run(const struct cli *cli)

@@ -48,7 +48,7 @@ static int serve(struct worker *w, struct transport *transport)
 		.transport = transport,
 		.script = w->config.script,
 		.backend = w->config.backend,
-		.stats = &w->stats,
+		.stats = w->config.stats,
 		.op_mask = w->config.op_mask,
 		.size = w->config.size,
 		.fail = w->config.fail,
@@ -74,11 +74,11 @@ static void *worker_main(void *arg)
 	w->error = ret;
 	sem_post(&w->ready);
 	if (ret == 0)
-		w->error = serve(w, transport);
+		ret = serve(w, transport);
 
 	if (transport)
 		transport->ops->close(transport);
-	/* The main thread stops the device when a queue ends by itself. */
+	atomic_store(&w->broken, ret != 0);
 	(void)eventfd_write(w->config.ended_fd, 1);
 	return NULL;
 }
@@ -104,6 +104,11 @@ int worker_wait_ready(struct worker *w)
 	while (sem_wait(&w->ready) < 0 && errno == EINTR)
 		;
 	return w->error;
+}
+
+bool worker_broken(const struct worker *w)
+{
+	return atomic_load(&w->broken);
 }
 
 void worker_join(struct worker *w)

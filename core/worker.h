@@ -10,6 +10,7 @@
 #include <sched.h>
 #include <semaphore.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 
 #include "backend.h"
 #include "queue.h"
@@ -21,6 +22,7 @@ struct worker_config {
 	cpu_set_t cpus;		/* where the kernel sends this queue's requests from */
 	struct script *script;	/* of this queue alone */
 	struct backend *backend; /* of all queues */
+	struct stats *stats;	/* of this queue */
 	uint32_t op_mask;
 	uint64_t size;	       /* bytes of the device */
 	const atomic_bool *fail; /* see struct dispatch */
@@ -29,10 +31,10 @@ struct worker_config {
 
 struct worker {
 	struct worker_config config;
-	struct stats stats; /* to read after worker_join */
 	pthread_t thread;
 	sem_t ready; /* posted once: the queue is open, or `error` says why not */
 	int error;
+	atomic_bool broken; /* the queue ended with `error` */
 };
 
 /* 0 or -errno, logged. After success worker_wait_ready and worker_join are owed. */
@@ -40,6 +42,9 @@ int worker_start(struct worker *worker, const struct worker_config *config);
 
 /* Every tag is with the driver: 0. Otherwise -errno, logged, and the thread is ending. */
 int worker_wait_ready(struct worker *worker);
+
+/* Has the queue ended, and not because the driver ended it? Any time after worker_wait_ready. */
+bool worker_broken(const struct worker *worker);
 
 /* Wait for the end of the thread; it ends when the driver ends its queue. */
 void worker_join(struct worker *worker);

@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: MIT */
+#include "link.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "log.h"
+
+static int make(struct link *link, int fds[2])
+{
+	void *share = mmap(NULL, sizeof(*link->share), PROT_READ | PROT_WRITE,
+			   MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	if (share == MAP_FAILED)
+		return -errno;
+	link->share = share;
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds) == 0)
+		return 0;
+	munmap(share, sizeof(*link->share));
+	return -errno;
+}
+
+/* A server without its supervisor could not be stopped: it goes with it. */
+static void tie_to_supervisor(pid_t supervisor)
+{
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (getppid() != supervisor)
+		_exit(1);
+}
+
+pid_t link_fork(struct link *link)
+{
+	pid_t self = getpid();
+	pid_t pid = -1;
+	int fds[2];
+	int ret = make(link, fds);
+
+	if (ret == 0) {
+		pid = fork();
+		if (pid < 0) {
+			ret = -errno;
+			close(fds[0]);
+			close(fds[1]);
+			munmap(link->share, sizeof(*link->share));
+		}
+	}
+	if (ret < 0) {
+		log_error("cannot start the server process: %s", strerror(-ret));
+		return ret;
+	}
+	link->fd = fds[pid ? 0 : 1];
+	close(fds[pid ? 1 : 0]);
+	if (pid == 0)
+		tie_to_supervisor(self);
+	return pid;
+}
+
+void link_close(struct link *link)
+{
+	close(link->fd);
+	munmap(link->share, sizeof(*link->share));
+}
+
+void link_send(const struct link *link, int32_t message)
+{
+	while (send(link->fd, &message, sizeof(message), MSG_NOSIGNAL) < 0 && errno == EINTR)
+		;
+}
+
+int link_receive(const struct link *link, int32_t *message, int interrupt_fd)
+{
+	struct pollfd fds[2] = {
+		{ .fd = link->fd, .events = POLLIN },
+		{ .fd = interrupt_fd, .events = POLLIN },
+	};
+	ssize_t n;
+
+	/* A message first: the SIGCHLD of a server that has failed comes with its last word. */
+	while (poll(fds, 2, -1) < 0 || !fds[0].revents)
+		if (fds[1].revents)
+			return -ECANCELED;
+	do
+		n = recv(link->fd, message, sizeof(*message), 0);
+	while (n < 0 && errno == EINTR);
+	return n == sizeof(*message) ? 0 : -EPIPE;
+}

@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: MIT */
+#include "server.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include "backend.h"
+#include "log.h"
+#include "main.h"
+#include "params.h"
+#include "script.h"
+#include "worker.h"
+
+enum { NODE_WAIT_MS = 3000 }; /* devtmpfs and udev */
+
+struct server {
+	const struct server_config *config;
+	const struct link *link;
+	struct link_share *share;
+	struct backend *backend;
+	int char_fd;
+	int ended_fd;
+	unsigned queues;
+	struct script **scripts; /* one for each queue */
+	struct worker *workers;
+	unsigned running; /* workers that were started */
+};
+
+static int open_script(struct server *s, unsigned queue, struct script **script,
+		       struct ul_device *spec)
+{
+	struct script_config cfg = {
+		.path = s->config->path,
+		.args = s->config->args,
+		.arg_count = s->config->arg_count,
+		.seed = s->config->seed,
+		.queue = queue,
+	};
+
+	return script_open(script, &cfg, spec);
+}
+
+/* The first state tells what the device is; the driver then says how many more are needed. */
+static int load(struct server *s, struct script **first)
+{
+	struct ul_device *spec = &s->share->spec;
+	const char *slash = strrchr(s->config->path, '/');
+	const char *name = slash ? slash + 1 : s->config->path;
+	int ret = open_script(s, 0, first, spec);
+
+	if (ret)
+		return ret;
+	if (s->config->queues)
+		spec->queues = s->config->queues;
+	if (s->config->depth)
+		spec->depth = s->config->depth;
+	ret = backend_probe(spec, name);
+	if (ret == 0)
+		ret = params_complete(spec, name);
+	if (ret == 0)
+		ret = backend_open(&s->backend, spec);
+	/* -EINVAL is kept for the command line; this is the script. */
+	return ret ? -ENOEXEC : 0;
+}
+
+static int load_others(struct server *s, struct script *first)
+{
+	s->queues = s->share->info.nr_hw_queues;
+	s->scripts = calloc(s->queues, sizeof(*s->scripts));
+	s->workers = calloc(s->queues, sizeof(*s->workers));
+	if (!s->scripts || !s->workers)
+		return -ENOMEM;
+	s->scripts[0] = first;
+	for (unsigned q = 1; q < s->queues; q++) {
+		struct ul_device same;
+		int ret = open_script(s, q, &s->scripts[q], &same);
+
+		if (ret)
+			return ret;
+	}
+	return 0;
+}
+
+/* The node comes from devtmpfs, its mode from udev, and udev may hold it for a moment. */
+static int open_char_device(struct server *s)
+{
+	const int step_ms = 20;
+	char path[32];
+
+	snprintf(path, sizeof(path), "/dev/ublkc%u", s->share->info.dev_id);
+	for (int waited = 0;; waited += step_ms) {
+		s->char_fd = open(path, O_RDWR | O_CLOEXEC);
+		if (s->char_fd >= 0)
+			return 0;
+		if ((errno != ENOENT && errno != EACCES && errno != EBUSY) || waited > NODE_WAIT_MS)
+			break;
+		usleep(step_ms * 1000);
+	}
+	log_error("%s: %s", path, strerror(errno));
+	return -errno;
+}
+
+static int start_worker(struct server *s, unsigned queue)
+{
+	const struct ublksrv_ctrl_dev_info *info = &s->share->info;
+	struct worker_config cfg = {
+		.queue = {
+			.char_fd = s->char_fd,
+			.queue = queue,
+			.depth = info->queue_depth,
+			.max_io = info->max_io_buf_bytes,
+			.desc_stride = sizeof(struct ublksrv_io_desc),
+		},
+		.cpus = s->share->queue[queue].cpus,
+		.script = s->scripts[queue],
+		.backend = s->backend,
+		.stats = &s->share->queue[queue].stats,
+		.op_mask = s->share->spec.op_mask,
+		.size = (uint64_t)s->share->spec.size,
+		.fail = &s->share->fail,
+		.ended_fd = s->ended_fd,
+	};
+	int ret = worker_start(&s->workers[queue], &cfg);
+
+	if (ret == 0)
+		s->running++;
+	return ret;
+}
+
+/* Every started worker is waited for even after a failure: a stop must not overtake a fetch. */
+static int start_workers(struct server *s)
+{
+	int ret = 0;
+
+	for (unsigned q = 0; ret == 0 && q < s->queues; q++)
+		ret = start_worker(s, q);
+	for (unsigned q = 0; q < s->running; q++) {
+		int error = worker_wait_ready(&s->workers[q]);
+
+		if (ret == 0)
+			ret = error;
+	}
+	return ret;
+}
+
+/* The driver ends all queues when the device is stopped. One that ends alone has broken. */
+static int join_workers(struct server *s)
+{
+	uint64_t ended = 0;
+	int ret = 0;
+
+	while (ended < s->running) {
+		eventfd_t more;
+
+		if (eventfd_read(s->ended_fd, &more) == 0)
+			ended += more;
+		for (unsigned q = 0; ret == 0 && q < s->running; q++)
+			if (worker_broken(&s->workers[q]))
+				ret = -EIO;
+		if (ret)
+			link_send(s->link, ret);
+	}
+	for (unsigned q = 0; q < s->running; q++)
+		worker_join(&s->workers[q]);
+	return ret;
+}
+
+static void close_all(struct server *s)
+{
+	if (s->char_fd >= 0)
+		close(s->char_fd);
+	for (unsigned q = 0; s->scripts && q < s->queues; q++)
+		script_close(s->scripts[q]);
+	backend_close(s->backend);
+	free(s->workers);
+	free(s->scripts);
+	close(s->ended_fd);
+}
+
+int server_main(const struct server_config *config, const struct link *link)
+{
+	struct server s = {
+		.config = config,
+		.link = link,
+		.share = link->share,
+		.char_fd = -1,
+		.ended_fd = eventfd(0, EFD_CLOEXEC),
+	};
+	struct script *first = NULL;
+	int32_t added;
+	int ret;
+
+	prctl(PR_SET_NAME, "ublk-lua-server");
+	/* stdout is for the node; what a script prints joins the messages. */
+	dup2(STDERR_FILENO, STDOUT_FILENO);
+
+	ret = s.ended_fd < 0 ? -errno : load(&s, &first);
+	link_send(link, ret);
+	if (ret || link_receive(link, &added, -1)) {
+		script_close(first);
+		close_all(&s);
+		return EXIT_FAILED;
+	}
+	ret = load_others(&s, first);
+	if (ret == 0)
+		ret = open_char_device(&s);
+	if (ret == 0)
+		ret = start_workers(&s);
+	link_send(link, ret);
+	if (join_workers(&s))
+		ret = -EIO;
+	close_all(&s);
+	return ret ? EXIT_FAILED : EXIT_OK;
+}

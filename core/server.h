@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The server process: loads the script, opens its backing, runs a worker for
+ * each queue, and ends with them. It sends no command to the driver's control
+ * device: one in flight there would keep a killed process from ending.
+ */
+#pragma once
+
+#include <stdint.h>
+
+#include "link.h"
+
+struct server_config {
+	const char *path; /* of the script */
+	char *const *args;
+	unsigned arg_count;
+	uint64_t seed;
+	unsigned queues; /* 0: as the script says */
+	unsigned depth;	 /* likewise */
+};
+
+/*
+ * The life of the server. Messages: to the supervisor 0 or -errno when the
+ * script is loaded (link->share->spec is filled; -EINVAL: the command line is
+ * to blame); from it, when the device is added; to it 0 or -errno when every
+ * tag is fetched; and -errno when a queue has broken. Returns the exit status.
+ */
+int server_main(const struct server_config *config, const struct link *link);
