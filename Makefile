@@ -68,9 +68,28 @@ $(BUILD)/bytecode/$(call module,$(1)).o: $(1)
 endef
 $(foreach m,$(MODULES),$(eval $(call bytecode_rule,$(m))))
 
+# What users have after it: the program and the devices that it finds by name.
+install: all
+	install -D -m 755 build/ublk-lua $(DESTDIR)$(PREFIX)/bin/ublk-lua
+	install -D -m 755 -t $(DESTDIR)$(PREFIX)/share/ublk-lua/examples examples/*.lua
+
+# Everything below sets itself up: packages first, then a make that sees them.
+demo:
+	$(Q)scripts/deps build test
+	$(Q)$(MAKE) --no-print-directory all
+	$(Q)scripts/demo
+
+check:
+	$(Q)scripts/deps
+	$(Q)scripts/check
+
+lint:
+	$(Q)scripts/lint
+
 clean:
 	rm -rf build
 
 -include $(OBJECTS:.o=.d)
+include tests/tests.mk tests/bench/bench.mk
 
-.PHONY: all clean
+.PHONY: all install demo check lint clean

@@ -55,8 +55,8 @@ struct ul_req {
 /* One queue as its Lua state sees it; the memory is the transport's, fixed once it is open. */
 struct ul_queue {
 	struct ul_req *reqs; /* one for each tag, `depth` of them */
-	uint16_t *batch;     /* tags: from the transport those that came in, to Lua those to serve */
-	uint8_t *buffers;    /* depth × max_io bytes, page-aligned; a tag's data at tag × max_io */
+	uint16_t *batch;  /* tags: from the transport those that came in, to Lua those to serve */
+	uint8_t *buffers; /* depth × max_io bytes, page-aligned; a tag's data at tag × max_io */
 	uint32_t depth;
 	uint32_t queue;
 	uint32_t max_io;

@@ -59,7 +59,7 @@ static int host_size(int fd, const struct stat *st, uint64_t *size)
 static int file_probe(struct ul_device *dev)
 {
 	uint32_t block = dev->logical_block_size ? dev->logical_block_size : 512;
-	struct stat st;
+	struct stat st = { 0 };
 	uint64_t size;
 	int fd;
 	int ret = open_path(dev, &fd, &st);
@@ -84,7 +84,7 @@ static int file_probe(struct ul_device *dev)
 static int file_open(struct backend **backend, const struct ul_device *dev)
 {
 	struct backend_file *file = calloc(1, sizeof(*file));
-	struct stat st;
+	struct stat st = { 0 };
 	uint64_t size;
 	int ret;
 

@@ -62,7 +62,7 @@ static int parse_number(const struct option_row *row, const char *text, uint64_t
 	char *end;
 
 	errno = 0;
-	*value = strtoull(text, &end, 0);
+	*value = strtoull(text, &end, 10);
 	if (errno || end == text || *end || text[0] == '-' || *value < min || *value > max) {
 		log_error("--%s %s: needs a whole number from %llu to %llu", row->name, text,
 			  (unsigned long long)min, (unsigned long long)max);
@@ -121,6 +121,18 @@ static const struct option_row *find_row(int value)
 	return NULL;
 }
 
+/* `word` is what getopt read last; of several short options in it, optopt is the bad one. */
+static int bad_option(int value, const char *word)
+{
+	const char *what = value == ':' ? "needs an argument" : "unknown option";
+
+	if (optopt > 0 && optopt < 256)
+		log_error("-%c: %s; see ublk-lua --help", optopt, what);
+	else
+		log_error("%s: %s; see ublk-lua --help", word, what);
+	return -EINVAL;
+}
+
 /* Options up to the first word that is none; its index is in optind then. */
 static int parse_options(struct cli *cli, int argc, char **argv)
 {
@@ -143,11 +155,8 @@ static int parse_options(struct cli *cli, int argc, char **argv)
 		const struct option_row *row = find_row(value);
 		int ret;
 
-		if (!row) {
-			log_error("%s: %s; see ublk-lua --help", argv[optind - 1],
-				  value == ':' ? "needs an argument" : "unknown option");
-			return -EINVAL;
-		}
+		if (!row)
+			return bad_option(value, argv[optind - 1]);
 		ret = apply(cli, row, optarg);
 		if (ret)
 			return ret;
@@ -210,7 +219,8 @@ int cli_parse(struct cli *cli, int argc, char **argv)
 		log_error("features: unexpected word %s", word);
 		return -EINVAL;
 	}
-	if (!word || strcmp(word, "--") == 0) {
+	/* getopt has taken a "--" before the script for itself. */
+	if (!word || strcmp(argv[optind - 1], "--") == 0) {
 		log_error("a script is missing; see ublk-lua --help");
 		return -EINVAL;
 	}

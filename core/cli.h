@@ -8,6 +8,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* Exit statuses of the program; a captive command's own goes through. */
+enum { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
+
 enum cli_verb {
 	CLI_RUN,	 /* serve a device */
 	CLI_SCRIPT_HELP, /* SCRIPT --help */

@@ -22,7 +22,6 @@
 #include "ctrl.h"
 #include "features.h"
 #include "log.h"
-#include "main.h"
 #include "params.h"
 
 enum {
@@ -79,8 +78,8 @@ static int add(struct device *d, int32_t id)
 static int set_params(struct device *d)
 {
 	const struct ul_device *spec = &d->link.share->spec;
-	uint32_t max_io = spec->max_io < d->info.max_io_buf_bytes ? spec->max_io
-								  : d->info.max_io_buf_bytes;
+	uint32_t max_io =
+		spec->max_io < d->info.max_io_buf_bytes ? spec->max_io : d->info.max_io_buf_bytes;
 	struct ublk_params params, kept;
 	int ret;
 
@@ -264,7 +263,7 @@ static int judge_server(const struct device *d, bool killed)
 {
 	int status = d->server_status;
 
-	if (WIFEXITED(status) && WEXITSTATUS(status) == EXIT_OK)
+	if (WIFEXITED(status) && WEXITSTATUS(status) == EXIT_SUCCESS)
 		return 0;
 	if (WIFSIGNALED(status) && !killed)
 		log_error("%s: the server was ended by signal %d (%s)", d->name, WTERMSIG(status),

@@ -5,24 +5,28 @@
 
 static bool within_device(const struct dispatch *d, const struct ul_req *req)
 {
-	uint64_t start = backend_offset(req);
+	uint64_t start;
 
+	if (req->sector > (double)(d->size >> 9))
+		return false;
+	start = backend_offset(req);
 	return start <= d->size && req->length <= d->size - start;
 }
 
 static void answer(struct dispatch *d, const struct ul_req *req, int ret)
 {
-	struct stats_op *counters = &d->stats->op[req->op < UL_OP_COUNT ? req->op : 0];
 	int32_t result = ret;
 
-	counters->requests++;
-	counters->bytes += req->length;
-	if (ret < 0)
-		counters->errors++;
-	else if (req->op == UL_OP_READ || req->op == UL_OP_WRITE)
-		result = (int32_t)req->length; /* whole or not at all, see ublk.rst on short results */
-	else
-		result = 0; /* a discard's length may not fit */
+	if (req->op < UL_OP_COUNT) {
+		struct stats_op *counters = &d->stats->op[req->op];
+
+		counters->requests++;
+		counters->bytes += req->length;
+		counters->errors += ret < 0;
+	}
+	/* Whole or not at all, see ublk.rst on short results; and a discard's length may not fit. */
+	if (ret == 0 && (req->op == UL_OP_READ || req->op == UL_OP_WRITE))
+		result = (int32_t)req->length;
 	d->transport->ops->answer(d->transport, req->tag, result);
 }
 

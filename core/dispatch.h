@@ -19,8 +19,8 @@ struct dispatch {
 	struct script *script;
 	struct backend *backend;
 	struct stats *stats;
-	uint32_t op_mask;	/* bit N: op N goes to the script */
-	uint64_t size;		/* bytes of the device */
+	uint32_t op_mask;	 /* bit N: op N goes to the script */
+	uint64_t size;		 /* bytes of the device */
 	const atomic_bool *fail; /* set from outside: answer everything with EIO, run no script */
 };
 

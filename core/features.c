@@ -77,7 +77,8 @@ static int print_json(uint64_t mask)
 
 	for (unsigned bit = 0; bit < 64; bit++) {
 		if (bit < FEATURE_COUNT)
-			json_object_set_new(named, features[bit].name, json_boolean(mask >> bit & 1));
+			json_object_set_new(named, features[bit].name,
+					    json_boolean(mask >> bit & 1));
 		else if (mask >> bit & 1)
 			json_array_append_new(unknown, json_integer(bit));
 	}

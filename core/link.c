@@ -12,7 +12,7 @@
 
 #include "log.h"
 
-static int make(struct link *link, int fds[2])
+static int make_share(struct link *link)
 {
 	void *share = mmap(NULL, sizeof(*link->share), PROT_READ | PROT_WRITE,
 			   MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -20,10 +20,7 @@ static int make(struct link *link, int fds[2])
 	if (share == MAP_FAILED)
 		return -errno;
 	link->share = share;
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds) == 0)
-		return 0;
-	munmap(share, sizeof(*link->share));
-	return -errno;
+	return 0;
 }
 
 /* A server without its supervisor could not be stopped: it goes with it. */
@@ -34,30 +31,40 @@ static void tie_to_supervisor(pid_t supervisor)
 		_exit(1);
 }
 
-pid_t link_fork(struct link *link)
+/* The pid as from fork; each side keeps its end of the socket. */
+static pid_t fork_with_socket(struct link *link)
 {
-	pid_t self = getpid();
-	pid_t pid = -1;
+	pid_t supervisor = getpid();
 	int fds[2];
-	int ret = make(link, fds);
+	pid_t pid;
 
-	if (ret == 0) {
-		pid = fork();
-		if (pid < 0) {
-			ret = -errno;
-			close(fds[0]);
-			close(fds[1]);
-			munmap(link->share, sizeof(*link->share));
-		}
-	}
-	if (ret < 0) {
-		log_error("cannot start the server process: %s", strerror(-ret));
-		return ret;
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds) < 0)
+		return -errno;
+	pid = fork();
+	if (pid < 0) {
+		pid = -errno;
+		close(fds[0]);
+		close(fds[1]);
+		return pid;
 	}
 	link->fd = fds[pid ? 0 : 1];
 	close(fds[pid ? 1 : 0]);
 	if (pid == 0)
-		tie_to_supervisor(self);
+		tie_to_supervisor(supervisor);
+	return pid;
+}
+
+pid_t link_fork(struct link *link)
+{
+	pid_t pid = make_share(link);
+
+	if (pid == 0) {
+		pid = fork_with_socket(link);
+		if (pid < 0)
+			munmap(link->share, sizeof(*link->share));
+	}
+	if (pid < 0)
+		log_error("cannot start the server process: %s", strerror(-pid));
 	return pid;
 }
 

@@ -17,14 +17,14 @@
 #include "uapi.h"
 
 struct link_queue {
-	cpu_set_t cpus;	    /* supervisor: where the kernel sends its requests from */
-	struct stats stats; /* server; final when it has ended, however it did */
+	cpu_set_t cpus;		/* supervisor: where the kernel sends its requests from */
+	struct stats stats;	/* server; final when it has ended, however it did */
 } __attribute__((aligned(64))); /* queues do not share cache lines */
 
 struct link_share {
 	struct ul_device spec;		   /* server, before its first message */
 	struct ublksrv_ctrl_dev_info info; /* supervisor, before its first: as the driver gave it */
-	atomic_bool fail;		   /* supervisor: answer every request with EIO from now on */
+	atomic_bool fail; /* supervisor: answer every request with EIO from now on */
 	struct link_queue queue[UBLK_MAX_NR_QUEUES];
 };
 

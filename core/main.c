@@ -2,8 +2,6 @@
 /*
  * Start of the program: signals, the command line, one call for each verb.
  */
-#include "main.h"
-
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>

@@ -43,7 +43,7 @@ static int check_blocks(const struct ul_device *dev, const char *name, uint32_t 
 
 static int check_size(const struct ul_device *dev, const char *name)
 {
-	/* Sectors must stay exact as a double (ul_req.sector), and the block layer counts in loff_t. */
+	/* Sectors must stay exact as a double (ul_req.sector); the block layer counts in loff_t. */
 	const double limit = 9007199254740992.0; /* 2^53 bytes, 8 PiB */
 
 	if (dev->size < dev->logical_block_size || dev->size > limit) {

@@ -99,7 +99,7 @@ static int submit(struct queue *q, unsigned wait)
 {
 	int ret = io_uring_submit_and_wait(&q->ring, wait);
 
-	/* Interrupted, or no memory just now: what was not taken stays in the ring for next time. */
+	/* Interrupted, or no memory just now: what was not taken stays in the ring. */
 	return ret == -EINTR || ret == -EAGAIN ? 0 : ret;
 }
 

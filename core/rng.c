@@ -24,7 +24,7 @@ static uint64_t rotate_left(uint64_t x, int k)
 
 void ul_rng_seed(struct ul_rng *rng, uint64_t seed, uint32_t stream)
 {
-	/* Stream 1 of seed 5 must not be stream 0 of seed 6: mix the seed before the stream joins. */
+	/* Stream 1 of seed 5 must not be stream 0 of seed 6: mix the seed first. */
 	uint64_t state = splitmix64(&seed) ^ stream * 0xd1342543de82ef95;
 
 	for (int i = 0; i < 4; i++)

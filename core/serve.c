@@ -13,7 +13,6 @@
 #include "device.h"
 #include "locate.h"
 #include "log.h"
-#include "main.h"
 
 enum { COMMAND_GRACE_MS = 5000 };
 
@@ -108,7 +107,8 @@ static void serve(struct session *s)
 		return;
 	}
 	announce(s);
-	if (s->cli->command && captive_start(s->cli->command, device_node(s->device), &s->command)) {
+	if (s->cli->command &&
+	    captive_start(s->cli->command, device_node(s->device), &s->command)) {
 		s->status = 127; /* as a shell does */
 		return;
 	}
@@ -129,20 +129,19 @@ static int open_device(struct session *s)
 {
 	static char path[PATH_MAX]; /* lives as long as the device does */
 	const struct cli *cli = s->cli;
+	struct server_config config = {
+		.path = path,
+		.args = cli->args,
+		.arg_count = cli->arg_count,
+		.seed = cli->seed_given ? cli->seed : new_seed(),
+		.queues = cli->queues,
+		.depth = cli->depth,
+	};
 	int ret = locate_script(cli->script, path);
 
 	if (ret)
 		return ret;
-	return device_open(&s->device,
-			   &(struct server_config){
-				   .path = path,
-				   .args = cli->args,
-				   .arg_count = cli->arg_count,
-				   .seed = cli->seed_given ? cli->seed : new_seed(),
-				   .queues = cli->queues,
-				   .depth = cli->depth,
-			   },
-			   cli->id, s->signal_fd);
+	return device_open(&s->device, &config, cli->id, s->signal_fd);
 }
 
 int serve_run(const struct cli *cli)

@@ -12,7 +12,6 @@
 
 #include "backend.h"
 #include "log.h"
-#include "main.h"
 #include "params.h"
 #include "script.h"
 #include "worker.h"
@@ -205,7 +204,7 @@ int server_main(const struct server_config *config, const struct link *link)
 	if (ret || link_receive(link, &added, -1)) {
 		script_close(first);
 		close_all(&s);
-		return EXIT_FAILED;
+		return EXIT_FAILURE;
 	}
 	ret = load_others(&s, first);
 	if (ret == 0)
@@ -216,5 +215,5 @@ int server_main(const struct server_config *config, const struct link *link)
 	if (join_workers(&s))
 		ret = -EIO;
 	close_all(&s);
-	return ret ? EXIT_FAILED : EXIT_OK;
+	return ret ? EXIT_FAILURE : EXIT_SUCCESS;
 }

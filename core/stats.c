@@ -75,10 +75,9 @@ static json_t *report_json(const struct stats_report *report)
 	json_t *queues = json_array();
 
 	for (unsigned q = 0; q < report->queues; q++)
-		json_array_append_new(queues,
-				      json_pack("{s:i, s:I, s:o}", "id", (int)q, "rounds",
-						(json_int_t)report->queue[q]->rounds, "ops",
-						ops_json(report->queue[q])));
+		json_array_append_new(queues, json_pack("{s:i, s:I, s:o}", "id", (int)q, "rounds",
+							(json_int_t)report->queue[q]->rounds, "ops",
+							ops_json(report->queue[q])));
 	return json_pack("{s:s, s:s, s:I, s:o, s:o}", "device", report->node, "script",
 			 report->script, "seed", (json_int_t)report->seed, "queues", queues,
 			 "total", ops_json(&sum));

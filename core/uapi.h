@@ -119,7 +119,7 @@ struct ublk_param_discard {
 #define UBLK_PARAM_TYPE_BASIC	(1U << 0)
 #define UBLK_PARAM_TYPE_DISCARD (1U << 1)
 
-/* The kernel copies min(len, its own size), so a shorter struct than the newest kernel's is fine. */
+/* The kernel copies min(len, its own size): a shorter struct than the newest kernel's is fine. */
 struct ublk_params {
 	uint32_t len;
 	uint32_t types;

@@ -19,14 +19,14 @@
 
 struct worker_config {
 	struct queue_config queue;
-	cpu_set_t cpus;		/* where the kernel sends this queue's requests from */
-	struct script *script;	/* of this queue alone */
+	cpu_set_t cpus;		 /* where the kernel sends this queue's requests from */
+	struct script *script;	 /* of this queue alone */
 	struct backend *backend; /* of all queues */
-	struct stats *stats;	/* of this queue */
+	struct stats *stats;	 /* of this queue */
 	uint32_t op_mask;
-	uint64_t size;	       /* bytes of the device */
+	uint64_t size;		 /* bytes of the device */
 	const atomic_bool *fail; /* see struct dispatch */
-	int ended_fd;	       /* eventfd that gets 1 when the thread has ended */
+	int ended_fd;		 /* eventfd that gets 1 when the thread has ended */
 };
 
 struct worker {

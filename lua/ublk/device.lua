@@ -35,6 +35,12 @@ local function size(name, value)
   return bytes
 end
 
+local function device_size(name, value)
+  local bytes = size(name, value)
+  if bytes < 1 then fail(name, value, "a size above 0") end
+  return bytes
+end
+
 -- A size that C holds in 32 bits; zero there means "not said", so it is refused here.
 local function small_size(name, value)
   local bytes = size(name, value)
@@ -56,7 +62,7 @@ end
 
 -- Script's field → field of struct ul_device, and how to read it.
 local fields = {
-  size = { "size", size },
+  size = { "size", device_size },
   block_size = { "logical_block_size", small_size },
   physical_block_size = { "physical_block_size", small_size },
   max_io = { "max_io", small_size },

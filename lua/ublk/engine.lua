@@ -23,14 +23,15 @@ end
 -- A script error as one line. Errors that options.lua raises are tables that say what they are.
 local function failure(err)
   if type(err) == "table" and err.usage then return "EINVAL", err.usage end
-  return "ENOEXEC", tostring(err)
+  -- Of `require`, say, the first line of many: the rest lists places that nobody wants to know.
+  return "ENOEXEC", (tostring(err):match("^[^\n]*"):gsub(":$", ""))
 end
 
 local function load_chunk(path)
   local file, why = io.open(path, "r")
   if not file then return nil, "ENOENT", why end
   local readable, read_error = file:read(0), nil
-  if readable == nil then _, read_error = file:read(1) end
+  if readable == nil then read_error = select(2, file:read(1)) end
   file:close()
   if read_error then return nil, "ENOENT", ("%s: %s"):format(path, read_error) end
   local chunk, syntax = loadfile(path)
@@ -85,9 +86,12 @@ function M.help(path, args, seed, queue)
   return true
 end
 
---- Tie the loaded script to `queue` (struct ul_queue *); returns the batch function.
+--- Tie the loaded script to `queue` (struct ul_queue *); returns its worker coroutine. When that
+-- stops within a batch, M.replace(error or nil) returns the next; both as loop.new says.
 function M.attach(queue)
-  return loop.new(ffi.cast("struct ul_queue *", queue), device.handlers(loaded))
+  local worker
+  worker, M.replace = loop.new(ffi.cast("struct ul_queue *", queue), device.handlers(loaded), queue)
+  return worker
 end
 
 function M.close()

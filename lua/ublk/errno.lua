@@ -19,7 +19,9 @@ end
 -- Names that share a number: the C library lists one of each.
 M.number.EWOULDBLOCK = M.number.EAGAIN
 M.number.ENOTSUP = M.number.EOPNOTSUPP
+M.number.EDEADLOCK = M.number.EDEADLK
 M.verdict.ENOTSUP = M.verdict.EOPNOTSUPP
+M.verdict.EDEADLOCK = M.verdict.EDEADLK
 
 -- The block layer does not take these as errors (blk_errors in block/blk-core.c).
 local refused = {

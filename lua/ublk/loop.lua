@@ -1,9 +1,10 @@
 -- SPDX-License-Identifier: MIT
--- The batch loop: C enters it once per wakeup; it calls the handler of each
--- request and writes the verdict into the request. It runs inside a worker
--- coroutine, so that a handler can be left waiting while a fresh worker takes
--- the rest of the batch. Kept small and without branches on rare things: it
--- must compile, and everything that handlers cost is measured against it.
+-- The batch loop: C resumes it once per wakeup; it calls the handler of each
+-- request and writes the verdict into the request. It is a worker coroutine,
+-- so that a handler can be left waiting while a fresh worker takes the rest of
+-- the batch. Kept small and without branches on rare things: it must compile,
+-- and everything that handlers cost is measured against it.
+local ffi = require "ffi"
 local C = require "ublk.ffi"
 local device = require "ublk.device"
 local errno = require "ublk.errno"
@@ -11,9 +12,12 @@ local report = require "ublk.report"
 
 local M = {}
 
+-- Handlers get their request by this type: FFI refuses to write through it, so that no script can
+-- change which tag is answered or what the backing is asked to do.
+local view = ffi.typeof "const struct ul_req *"
+
 local PASS, DONE = C.UL_PASS, C.UL_DONE
 local EIO = errno.verdict.EIO
-local IDLE = {} -- what a worker yields when its batch is done
 
 local op_name = {}
 for name, op in pairs(device.ops) do op_name[op] = name end
@@ -40,7 +44,7 @@ local function mistaken(req, ok, verdict)
   local name = op_name[req.op]
   if not ok then
     local trace = tostring(verdict)
-    report.mistake(("%s: %s"):format(name, trace:match "^[^\n]*"),
+    report.mistake(name .. ": " .. trace:match "^[^\n]*",
       ("%s: the handler failed, the request gets EIO: %s"):format(name, trace))
   elseif errno.refused[verdict] then
     report.mistake(("%s: the handler's verdict is refused, EIO instead: %s"):format(name,
@@ -52,13 +56,20 @@ local function mistaken(req, ok, verdict)
   return EIO
 end
 
---- Make the function serve(count) for `queue` (struct ul_queue *) and `handlers` by op number.
-function M.new(queue, handlers)
-  local batch, reqs, buffers = queue.batch, {}, buffers_by_op(queue)
-  local verdicts, traceback, xpcall = errno.verdict, debug.traceback, xpcall
+--- Make the batch loop for `queue` (struct ul_queue *) and `handlers` by op number.
+-- Returns a worker coroutine and a function. C resumes the worker with the batch's size; it
+-- yields `idle` when the batch is done. When it stops otherwise C calls the function, with the
+-- error or nil, which settles the request at hand and returns a new worker; that one, resumed
+-- with nothing, serves the rest of the batch.
+function M.new(queue, handlers, idle)
+  local batch, reqs, views, buffers = queue.batch, {}, {}, buffers_by_op(queue)
+  local verdicts, traceback, xpcall, yield = errno.verdict, debug.traceback, xpcall, coroutine.yield
   local position, count = 0, 0 -- in the batch: the request being served, and its end
 
-  for tag = 0, queue.depth - 1 do reqs[tag] = queue.reqs + tag end
+  for tag = 0, queue.depth - 1 do
+    reqs[tag] = queue.reqs + tag
+    views[tag] = ffi.cast(view, reqs[tag])
+  end
 
   local function serve_rest()
     for i = position, count - 1 do
@@ -67,7 +78,7 @@ function M.new(queue, handlers)
       local req = reqs[tag]
       local op = req.op
       local ok, verdict = xpcall(handlers[op], traceback, req.sector, req.length,
-        buffers[op][tag], req)
+        buffers[op][tag], views[tag])
       if ok and verdict == nil then
         req.verdict = PASS
       elseif ok and verdict == true then
@@ -78,27 +89,23 @@ function M.new(queue, handlers)
     end
   end
 
-  local function work()
+  local function work(size)
     while true do
+      if size then position, count = 0, size end
       serve_rest()
-      coroutine.yield(IDLE)
+      size = yield(idle)
     end
   end
 
-  local worker = coroutine.create(work)
-  return function(n)
-    position, count = 0, n
-    while true do
-      local ok, what = coroutine.resume(worker)
-      if ok and what == IDLE then return end
-      -- The handler yielded to us and nobody would ever resume it.
-      report.mistake(ok and "a handler called coroutine.yield by itself; its request gets EIO"
-        or "the batch loop failed: " .. tostring(what))
-      reqs[batch[position]].verdict = EIO
-      position = position + 1
-      worker = coroutine.create(work)
-    end
+  local function replace(err)
+    report.mistake(err and "the batch loop failed: " .. err
+      or "a handler called coroutine.yield by itself; its request gets EIO")
+    reqs[batch[position]].verdict = EIO
+    position = position + 1
+    return coroutine.create(work)
   end
+
+  return coroutine.create(work), replace
 end
 
 return M

@@ -45,7 +45,7 @@ end
 
 -- A mistake in the declaration is the script author's: a plain error with its line.
 local function check_declaration(name, declaration)
-  local level = 4
+  local level = 3 -- the script, which called M.declare
   if type(name) ~= "string" or type(declaration) ~= "table" then
     error("ublk.options: each option is name = { type = …, default = …, help = … }", level)
   end

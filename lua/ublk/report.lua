@@ -5,26 +5,41 @@
 local C = require "ublk.ffi"
 
 local M = {}
-local seen, order = {}, {}
+local MOST = 50 -- different mistakes that are told; further ones are only counted
+local seen, order, untold = {}, {}, 0
 
---- Log `message`; the same message again is only counted. `trace` is logged with the first.
-function M.mistake(message, trace)
-  local count = seen[message]
-  if count then
-    seen[message] = count + 1
-    return
-  end
-  seen[message] = 1
-  order[#order + 1] = message
-  C.ul_log(C.UL_LOG_ERROR, trace or message)
+-- Messages that differ in their numbers alone ("bad sector 8", "bad sector 16") are one mistake;
+-- the place of a script error, FILE:LINE, stays.
+local function kind_of(message)
+  local place, text = message:match "^(.-:%d+:)(.*)$"
+  return (place or "") .. (text or message):gsub("%d+", "N")
 end
 
---- Log how often each message came after its first time.
+--- Log `message`; one like it again is only counted. `trace`, if any, is logged instead at first.
+function M.mistake(message, trace)
+  local kind = kind_of(message)
+  local entry = seen[kind]
+  if entry then
+    entry.count = entry.count + 1
+  elseif #order == MOST then
+    untold = untold + 1
+  else
+    entry = { message = message, count = 1 }
+    seen[kind] = entry
+    order[#order + 1] = entry
+    C.ul_log(C.UL_LOG_ERROR, trace or message)
+  end
+end
+
+--- Log how often each mistake was made, where it was more than once.
 function M.close()
-  for _, message in ipairs(order) do
-    if seen[message] > 1 then
-      C.ul_log(C.UL_LOG_ERROR, ("%s (%d times in all)"):format(message, seen[message]))
+  for _, entry in ipairs(order) do
+    if entry.count > 1 then
+      C.ul_log(C.UL_LOG_ERROR, ("%s (%d times in all)"):format(entry.message, entry.count))
     end
+  end
+  if untold > 0 then
+    C.ul_log(C.UL_LOG_ERROR, ("%d mistakes of further kinds"):format(untold))
   end
 end
 

@@ -13,12 +13,12 @@ end
 
 --- Bytes: 4096, "4096", "64K", "1.5G", "1GiB" (powers of 1024).
 function M.size(value)
-  local accepted = "a size such as 4096, 64K, 1.5G"
-  if type(value) == "number" then return non_negative(value), accepted end
   local digits, unit = tostring(value):match "^([%d.]+)%s*(%a*)$"
-  local power = unit and powers[unit:upper():gsub("IB$", ""):gsub("^B$", "")]
+  if type(value) == "number" then digits, unit = value, "" end
+  unit = unit and unit:upper()
+  local power = unit and powers[unit == "B" and "" or unit:match "^(%u)IB$" or unit]
   local number = non_negative(tonumber(digits))
-  if not number or not power then return nil, accepted end
+  if not number or not power then return nil, "a size such as 4096, 64K, 1.5G" end
   local bytes = number * 1024 ^ power
   if bytes % 1 ~= 0 then return nil, "a whole number of bytes" end
   return bytes

@@ -1,0 +1,110 @@
+# shellcheck shell=bash
+# What the device tests share: starting and stopping a server, waiting with a deadline, and the
+# checks that nothing is left behind. Loaded by each .bats file here; they run as root in a guest
+# of scripts/vm, or on a host that has ublk.
+
+bats_require_minimum_version 1.5.0
+
+top=$(realpath "$BATS_TEST_DIRNAME/../..")
+program=${UBLK_LUA_PROGRAM:-$top/build/ublk-lua}
+server=''   # process id of the server that start_device started
+device=''   # its node
+server_err='' # file with what it wrote on stderr
+found_devices='' # the char devices before the test
+
+# wait_until SECONDS COMMAND…: poll until the command succeeds.
+wait_until() {
+  local deadline=$((SECONDS + $1))
+  shift
+  until "$@"; do
+    if ((SECONDS > deadline)); then
+      echo "deadline passed: $*" >&2
+      return 1
+    fi
+    sleep 0.05
+  done
+}
+
+has_ended() { ! kill -0 "$1" 2>/dev/null; }
+
+node_or_end() { [[ -s $BATS_TEST_TMPDIR/node ]] || has_ended "$server"; }
+
+# start_device ARG…: start the program in the background and wait for its node.
+start_device() {
+  server_err=$BATS_TEST_TMPDIR/stderr
+  : >"$BATS_TEST_TMPDIR/node"
+  "$program" "$@" >"$BATS_TEST_TMPDIR/node" 2>"$server_err" 3>&- &
+  server=$!
+  wait_until 60 node_or_end
+  read -r device <"$BATS_TEST_TMPDIR/node" || { cat "$server_err" >&2; return 1; }
+  [[ -b $device ]]
+}
+
+# end_device [SIGNAL]: signal the server and wait; its exit status is the function's.
+end_device() {
+  local pid=$server
+  server=''
+  kill -"${1:-TERM}" "$pid"
+  wait_until 30 has_ended "$pid"
+  wait "$pid"
+}
+
+# script TEXT: write a script for the test, its path in $script.
+script() {
+  script=$BATS_TEST_TMPDIR/script.lua
+  printf 'local ublk = require "ublk"\n%s\n' "$1" >"$script"
+}
+
+# Kernel threads (no arguments, so ps shows their name in brackets) do their own short waits.
+tasks_in_d_state() { ps -eLo stat=,pid=,args= | awk '$1 ~ /^D/ && $3 !~ /^\[/'; }
+
+nothing_in_d_state() { [[ -z $(tasks_in_d_state) ]]; }
+
+no_block_devices() { ! compgen -G '/dev/ublkb*' >/dev/null; }
+
+# A server that was killed leaves its /dev/ublkcN, dead, until somebody deletes it: a test counts
+# from those that it found.
+char_devices() { compgen -G '/dev/ublkc*' || true; }
+
+no_devices() { no_block_devices && [[ $(char_devices) == "$found_devices" ]]; }
+
+kernel_complaints() {
+  dmesg | grep -E 'BUG|WARNING|Oops|blocked for more than|hung task|general protection|UBSAN|KASAN' |
+    grep -v 'WARNING: .*mitigations' || true
+}
+
+# One line on stderr, no more, and it has these words; for use after run --separate-stderr.
+one_line_error() {
+  local word
+  [[ ${#stderr_lines[@]} -eq 1 ]] || { printf 'lines: %s\n' "${stderr_lines[@]}" >&2; return 1; }
+  for word in "$@"; do
+    [[ $stderr == *"$word"* ]] || { echo "no '$word' in: $stderr" >&2; return 1; }
+  done
+}
+
+# holds QUERY: true of the test's --stats file.
+holds() {
+  jq -e "$1" "$BATS_TEST_TMPDIR/stats" >/dev/null && return
+  jq -c . "$BATS_TEST_TMPDIR/stats" >&2
+  return 1
+}
+
+device_setup() {
+  found_devices=$(char_devices)
+  [[ $EUID -eq 0 ]] || skip "needs root"
+  [[ -c /dev/ublk-control ]] || skip "needs the ublk driver"
+  echo 30 >/proc/sys/kernel/hung_task_timeout_secs 2>/dev/null || true
+}
+
+# Ends what a failed test left, then checks that a passed one left nothing.
+device_teardown() {
+  if [[ -n $server ]] && ! has_ended "$server"; then
+    kill -KILL "$server"
+    wait "$server" || true
+  fi
+  mountpoint -q "$BATS_TEST_TMPDIR/mnt" && umount -l "$BATS_TEST_TMPDIR/mnt"
+  [[ -z ${BATS_TEST_COMPLETED:-} ]] && return 0
+  wait_until 10 nothing_in_d_state
+  wait_until 10 no_block_devices
+  [[ -z $(kernel_complaints) ]] || { kernel_complaints >&2; return 1; }
+}

@@ -1,0 +1,168 @@
+-- SPDX-License-Identifier: MIT
+-- lua/ublk/device.lua: from the table that a script returns to struct
+-- ul_device, field by field, and the order in which handlers are asked.
+local lu = require "luaunit"
+local ffi = require "ffi"
+local C = require "ublk.ffi"
+local device = require "ublk.device"
+local ublk = require "ublk"
+
+local M = {}
+
+local function describe(spec)
+  local c = ffi.new "struct ul_device"
+  device.describe(spec, c)
+  return c
+end
+
+local function refused(spec)
+  local ok, message = pcall(describe, spec)
+  lu.assertFalse(ok)
+  lu.assertIsString(message)
+  lu.assertNotStrContains(message, "\n")
+  return message
+end
+
+function M.test_sizes_go_to_their_fields()
+  local c = describe { size = "1G", block_size = 4096, physical_block_size = "8K", max_io = "1M" }
+  lu.assertEquals(c.size, 2 ^ 30)
+  lu.assertEquals(c.logical_block_size, 4096)
+  lu.assertEquals(c.physical_block_size, 8192)
+  lu.assertEquals(c.max_io, 2 ^ 20)
+end
+
+function M.test_counts_go_to_their_fields()
+  local c = describe { queues = 3, depth = 64 }
+  lu.assertEquals(c.queues, 3)
+  lu.assertEquals(c.depth, 64)
+end
+
+function M.test_booleans_go_to_their_fields()
+  for _, name in ipairs { "read_only", "rotational", "volatile_cache", "fua" } do
+    lu.assertEquals(describe({ [name] = true })[name], 1, name)
+    lu.assertEquals(describe({ [name] = false })[name], 0, name)
+  end
+end
+
+function M.test_what_is_not_said_is_left_open()
+  local c = describe {}
+  lu.assertEquals(c.size, 0)
+  lu.assertEquals(c.queues, 0)
+  lu.assertEquals(c.depth, 0)
+  lu.assertEquals(c.max_io, 0)
+  lu.assertEquals(c.logical_block_size, 0)
+  lu.assertEquals(c.op_mask, 0)
+  lu.assertEquals(c.backing, C.UL_BACKING_NULL)
+  lu.assertEquals(c.read_only, 0)
+  -- A disk with a cache, so that flushes come.
+  lu.assertEquals(c.volatile_cache, 1)
+  lu.assertEquals(c.fua, 1)
+end
+
+function M.test_backings_are_told_by_kind_and_path()
+  lu.assertEquals(describe({ backing = ublk.mem() }).backing, C.UL_BACKING_MEM)
+  lu.assertEquals(describe({ backing = ublk.null() }).backing, C.UL_BACKING_NULL)
+  local c = describe { backing = ublk.file "/x/disk.img" }
+  lu.assertEquals(c.backing, C.UL_BACKING_FILE)
+  lu.assertEquals(ffi.string(c.path), "/x/disk.img")
+end
+
+function M.test_a_path_must_fit()
+  local longest = ("x"):rep(4095)
+  lu.assertEquals(ffi.string(describe({ backing = ublk.file(longest) }).path), longest)
+  lu.assertStrContains(refused { backing = ublk.file(longest .. "x") }, "a shorter path")
+end
+
+function M.test_each_op_has_its_bit()
+  local bits = { read = 0, write = 1, flush = 2, discard = 3, write_zeroes = 5, zone_open = 10,
+    zone_close = 11, zone_finish = 12, zone_append = 13, zone_reset_all = 14, zone_reset = 15,
+    report_zones = 18 }
+  local all = 0
+  for name, n in pairs(bits) do
+    lu.assertEquals(describe({ [name] = print }).op_mask, 2 ^ n, name)
+    all = all + 2 ^ n
+  end
+  lu.assertEquals(describe({ read = print, flush = print }).op_mask, 5)
+  lu.assertEquals(describe({ handler = print }).op_mask, all)
+end
+
+function M.test_wrong_kinds_name_the_field_and_the_value()
+  local cases = {
+    { { size = "1X" }, 'size = "1X": needs a size' },
+    { { size = -1 }, "size = -1: needs a size" },
+    { { size = true }, "size = true: needs a size" },
+    { { block_size = 0 }, "block_size = 0: needs a size from 1 to 4G" },
+    { { block_size = "4G" }, 'block_size = "4G": needs a size from 1 to 4G' },
+    { { max_io = {} }, "max_io = table: 0x" },
+    { { queues = 0 }, "queues = 0: needs a whole number from 1" },
+    { { queues = 1.5 }, "queues = 1.5: needs a whole number" },
+    { { queues = "2" }, 'queues = "2": needs a whole number' },
+    { { depth = -1 }, "depth = -1: needs a whole number" },
+    { { depth = 0 / 0 }, "needs a whole number" },
+    { { depth = math.huge }, "depth = inf: needs a whole number" },
+    { { read_only = 1 }, "read_only = 1: needs true or false" },
+    { { fua = "yes" }, 'fua = "yes": needs true or false' },
+    { { backing = "mem" }, 'backing = "mem": needs ublk.mem(), ublk.file(PATH) or ublk.null()' },
+    { { backing = {} }, "backing = table: 0x" },
+    { { backing = ublk.mem }, "backing = function: " },
+    { { read = "EIO" }, 'read = "EIO": needs a function' },
+    { { handler = {} }, "handler = table: 0x" },
+  }
+  for _, case in ipairs(cases) do lu.assertStrContains(refused(case[1]), case[2]) end
+end
+
+function M.test_a_size_of_nothing_is_refused()
+  lu.assertStrContains(refused { size = 0 }, "size = 0: needs")
+end
+
+function M.test_an_unknown_field_lists_the_known_ones()
+  local message = refused { syze = 1 }
+  lu.assertStrContains(message, 'unknown field "syze"; a device has ')
+  for _, name in ipairs { "backing", "block_size", "depth", "discard", "flush", "fua", "handler",
+    "max_io", "queues", "read", "read_only", "rotational", "size", "volatile_cache", "write",
+    "write_zeroes", "zone_append" } do
+    lu.assertStrContains(message, name)
+  end
+  lu.assertStrContains(refused { 5 }, 'unknown field "1"')
+end
+
+function M.test_a_script_returns_a_table()
+  lu.assertEquals(refused(nil), "the script returned nothing; it must return a table, the device")
+  lu.assertEquals(refused(5), "the script returned a number; it must return a table, the device")
+  lu.assertStrContains(refused("x"), "a string")
+end
+
+function M.test_an_ops_function_gets_the_request()
+  local seen
+  local handlers = device.handlers { write = function(...) seen = { ... } return "EIO" end }
+  lu.assertEquals(handlers[C.UL_OP_WRITE](8, 512, "buf", "req"), "EIO")
+  lu.assertEquals(seen, { 8, 512, "buf", "req" })
+  lu.assertNil(handlers[C.UL_OP_READ])
+end
+
+function M.test_handler_gets_the_ops_name_too()
+  local seen
+  local handlers = device.handlers { handler = function(...) seen = { ... } return true end }
+  lu.assertIsTrue(handlers[C.UL_OP_DISCARD](8, 512, nil, "req"))
+  lu.assertEquals(seen[1], "discard")
+  lu.assertEquals(seen[2], 8)
+  lu.assertEquals(seen[5], "req")
+end
+
+function M.test_handler_comes_first_and_the_ops_own_function_where_it_says_nothing()
+  local calls, verdict = {}, nil
+  local handlers = device.handlers {
+    handler = function(op) calls[#calls + 1] = "handler " .. op return verdict end,
+    read = function() calls[#calls + 1] = "read" return "ENODATA" end,
+  }
+  lu.assertEquals(handlers[C.UL_OP_READ](0, 512), "ENODATA")
+  lu.assertNil(handlers[C.UL_OP_WRITE](0, 512))
+  verdict = true
+  lu.assertIsTrue(handlers[C.UL_OP_READ](0, 512))
+  verdict = false -- no verdict, but said all the same
+  lu.assertIsFalse(handlers[C.UL_OP_READ](0, 512))
+  table.remove(calls)
+  lu.assertEquals(calls, { "handler read", "read", "handler write", "handler read" })
+end
+
+return lu.LuaUnit.new():runSuiteByInstances { { "device", M } }

@@ -1,0 +1,128 @@
+-- SPDX-License-Identifier: MIT
+-- lua/ublk/engine.lua: what `SCRIPT --help` prints, and what load says about
+-- files that are no scripts. Its state is per script, so each test loads anew.
+local lu = require "luaunit"
+local ffi = require "ffi"
+local engine = require "ublk.engine"
+local context = require "ublk.context"
+
+local M = {}
+local path
+local seed = ffi.new("uint64_t[1]", 42)
+
+function M.setUp()
+  path = os.tmpname()
+  context.help, context.declared = false, nil
+end
+
+function M.tearDown()
+  os.remove(path)
+end
+
+local function write(text)
+  local file = assert(io.open(path, "w"))
+  file:write(text)
+  file:close()
+end
+
+-- luacheck: push ignore 122 (io.stdout is replaced for as long as help runs)
+-- What help prints for a script of this text, and what it answers.
+local function help(text)
+  write(text)
+  local printed, stdout = {}, io.stdout
+  io.stdout = { write = function(_, ...)
+    for _, part in ipairs { ... } do printed[#printed + 1] = part end
+  end }
+  local ok, a, b = pcall(engine.help, path, {}, seed, 0)
+  io.stdout = stdout
+  assert(ok, a)
+  return table.concat(printed), a, b
+end
+-- luacheck: pop
+
+local function load(text, args)
+  write(text)
+  local c = ffi.new "struct ul_device"
+  local ok, message = engine.load(path, args or {}, seed, 0, c)
+  return ok, message, c
+end
+
+function M.test_help_is_the_leading_comment_usage_and_options()
+  local text, ok = help [[
+#!/usr/bin/env ublk-lua
+-- SPDX-License-Identifier: MIT
+-- disk.lua: a disk
+--
+--   indented
+-- more.
+
+-- not this
+local opt = require "ublk".options { size = { type = "size", default = "1G", help = "how big" } }
+error "a script is not run beyond its options for help"
+]]
+  local name = path:match "[^/]+$"
+  lu.assertIsTrue(ok)
+  lu.assertEquals(text, table.concat({
+    "disk.lua: a disk", "", "  indented", "more.", "",
+    ("usage: ublk-lua [options] %s [key=value ...]"):format(name), "",
+    "  size=SIZE  how big (default 1G)", "" }, "\n"))
+end
+
+function M.test_help_of_a_script_without_options()
+  local text, ok = help "-- a disk\nreturn { size = '1M' }\n"
+  lu.assertIsTrue(ok)
+  lu.assertEquals(text, ("a disk\n\nusage: ublk-lua [options] %s\n"):format(path:match "[^/]+$"))
+end
+
+function M.test_help_of_a_broken_script_is_its_error()
+  local text, errno, message = help "-- a disk\nlocal x\nlocal y = x.z\n"
+  lu.assertEquals(text, "")
+  lu.assertEquals(errno, "ENOEXEC")
+  lu.assertStrContains(message, ":3: attempt to index local 'x'")
+end
+
+function M.test_load_describes_the_device()
+  local ok, _, c = load "return { size = '1M', write = function() end }"
+  lu.assertIsTrue(ok)
+  lu.assertEquals(c.size, 2 ^ 20)
+  lu.assertEquals(c.op_mask, 2)
+end
+
+function M.test_load_gives_the_script_its_words()
+  local ok, _, c = load("local o = require 'ublk'.options { size = { type = 'size' } }\n"
+    .. "return { size = o.size }", { "size=3M" })
+  lu.assertIsTrue(ok)
+  lu.assertEquals(c.size, 3 * 2 ^ 20)
+end
+
+function M.test_load_tells_usage_from_bad_scripts()
+  local errno, message = load("return {}", { "a=1" })
+  lu.assertEquals(errno, "EINVAL")
+  lu.assertStrContains(message, 'unknown option "a"')
+  errno, message = load "return { size = 1"
+  lu.assertEquals(errno, "ENOEXEC")
+  lu.assertStrContains(message, ":1: '}' expected")
+  errno = load "return 5"
+  lu.assertEquals(errno, "ENOEXEC")
+end
+
+function M.test_load_tells_files_that_are_not_there()
+  local errno, message = engine.load("/nonexistent/x.lua", {}, seed, 0, nil)
+  lu.assertEquals(errno, "ENOENT")
+  lu.assertEquals(message, "/nonexistent/x.lua: No such file or directory")
+  errno, message = engine.load("/", {}, seed, 0, nil)
+  lu.assertEquals(errno, "ENOENT")
+  lu.assertEquals(message, "/: Is a directory")
+end
+
+function M.test_modules_leave_no_globals()
+  local before = {}
+  for name in pairs(_G) do before[name] = true end
+  before._ = nil -- an earlier test's load may have left it
+  load "return { size = '1M' }"
+  load ""
+  help "return { size = '1M' }"
+  for name in pairs(_G) do lu.assertTrue(before[name], "global " .. tostring(name)) end
+end
+
+return lu.LuaUnit.new():runSuiteByInstances { { "engine", M } }

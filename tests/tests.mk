@@ -1,0 +1,57 @@
+# Tests that need neither root nor the ublk driver, included by the Makefile.
+# Each becomes one program in $(BUILD)/tests that prints TAP: unit_NAME from
+# tests/unit/NAME.c, lua_NAME from tests/lua/NAME.lua (run by lua-host), and
+# sim_NAME from tests/sim/NAME.bats. `make unit` runs all, under SAN as well.
+
+TEST_DIR   := $(BUILD)/tests
+# One test alone: prove -v build/tests/unit_cli
+PROVE      ?= prove -j2
+UNIT_NAMES := $(filter-out support,$(patsubst tests/unit/%.c,%,$(wildcard tests/unit/*.c)))
+UNIT_TESTS := $(UNIT_NAMES:%=$(TEST_DIR)/unit_%)
+LUA_TESTS  := $(patsubst tests/lua/%.lua,$(TEST_DIR)/lua_%,$(wildcard tests/lua/*.lua))
+SIM_TESTS  := $(patsubst tests/sim/%.bats,$(TEST_DIR)/sim_%,$(wildcard tests/sim/*.bats))
+TEST_OBJECTS := $(patsubst tests/%.c,$(TEST_DIR)/%.o,$(wildcard tests/unit/*.c) \
+                tests/lua/host.c tests/sim/sim_run.c)
+
+# LuaJIT's code is not instrumented, so nothing of it can be mistaken for a leak: no suppressions.
+SAN_ENV_address   := ASAN_OPTIONS=detect_leaks=1:detect_stack_use_after_return=1 \
+                     UBSAN_OPTIONS=print_stacktrace=1
+SAN_ENV_undefined := UBSAN_OPTIONS=print_stacktrace=1
+SAN_ENV_thread    := TSAN_OPTIONS=halt_on_error=1
+
+unit: $(UNIT_TESTS) $(LUA_TESTS) $(SIM_TESTS)
+	$(Q)CMOCKA_MESSAGE_OUTPUT=TAP $(SAN_ENV_$(SAN)) $(PROVE) $^
+
+$(TEST_OBJECTS): $(TEST_DIR)/%.o: tests/%.c Makefile tests/tests.mk
+	@mkdir -p $(@D)
+	$(call say,CC,$<)
+	$(Q)$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+
+# Functions that a test takes the place of.
+WRAP_queue       := mmap io_uring_submit_and_wait
+WRAP_backend_mem := mmap
+
+$(UNIT_TESTS): $(TEST_DIR)/unit_%: $(TEST_DIR)/unit/%.o $(TEST_DIR)/unit/support.o $(SHARED)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(ALL_LDFLAGS) $(addprefix -Wl$(COMMA)--wrap=,$(WRAP_$*)) -o $@ $^ -lcmocka \
+		$(ALL_LIBS)
+
+$(TEST_DIR)/lua-host: $(TEST_DIR)/lua/host.o $(SHARED)
+$(TEST_DIR)/sim-run: $(TEST_DIR)/sim/sim_run.o $(SHARED)
+$(TEST_DIR)/lua-host $(TEST_DIR)/sim-run: core/exports.list
+	$(call say,LD,$@)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) $(ALL_LIBS)
+
+$(LUA_TESTS): $(TEST_DIR)/lua_%: tests/lua/%.lua $(TEST_DIR)/lua-host
+	$(Q)printf '#!/bin/sh\nexec %s %s -v -o tap "$$@"\n' $(TEST_DIR)/lua-host $< >$@
+	@chmod +x $@
+
+$(SIM_TESTS): $(TEST_DIR)/sim_%: tests/sim/%.bats $(BUILD)/ublk-lua $(TEST_DIR)/sim-run
+	$(Q)printf '#!/bin/sh\nBUILD=%s exec bats --tap %s\n' $(BUILD) $< >$@
+	@chmod +x $@
+
+COMMA := ,
+
+-include $(TEST_OBJECTS:.o=.d)
+
+.PHONY: unit

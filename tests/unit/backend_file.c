@@ -1,0 +1,256 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * core/backend_file.c on a temporary file: the file holds what the device was
+ * given, and what the host cannot do is an error and never a success.
+ */
+#include "support.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "backend.h"
+
+enum { BYTES = 256 << 10, MOST = 64 << 10 };
+
+static uint8_t buffer[MOST];
+
+static struct ul_device describe(const char *path, double size)
+{
+	struct ul_device dev = { .size = size, .backing = UL_BACKING_FILE, .volatile_cache = 1 };
+
+	snprintf(dev.path, sizeof(dev.path), "%s", path);
+	return dev;
+}
+
+/* A file of `size` bytes, all 0xaa. */
+static const char *make_file(size_t size)
+{
+	const char *path = temp_path("disk.img");
+	FILE *file = fopen(path, "w");
+
+	assert_non_null(file);
+	memset(buffer, 0xaa, sizeof(buffer));
+	for (size_t left = size; left;) {
+		size_t n = left < sizeof(buffer) ? left : sizeof(buffer);
+
+		assert_int_equal(fwrite(buffer, 1, n, file), n);
+		left -= n;
+	}
+	fclose(file);
+	return path;
+}
+
+static struct backend *open_file(void)
+{
+	struct ul_device dev = describe(make_file(BYTES), BYTES);
+	struct backend *backend;
+
+	assert_int_equal(backend_open(&backend, &dev), 0);
+	return backend;
+}
+
+static int serve(struct backend *backend, uint8_t op, uint64_t offset, uint32_t length,
+		 uint32_t flags)
+{
+	return backend->ops->serve(backend, &(struct ul_req){ .op = op,
+							      .flags = flags,
+							      .sector = (double)(offset / 512),
+							      .length = length,
+							      .buf = buffer });
+}
+
+static void assert_file_holds(uint64_t offset, uint32_t length, uint8_t fill)
+{
+	static uint8_t found[MOST];
+	int fd = open(temp_path("disk.img"), O_RDONLY | O_CLOEXEC);
+
+	assert_true(fd >= 0);
+	assert_int_equal(pread(fd, found, length, (off_t)offset), length);
+	close(fd);
+	for (uint32_t i = 0; i < length; i++)
+		assert_int_equal(found[i], fill);
+}
+
+static void reads_give_what_the_file_holds(void **state)
+{
+	struct backend *backend = open_file();
+
+	memset(buffer, 0, sizeof(buffer));
+	assert_int_equal(serve(backend, UL_OP_READ, BYTES - 8192, 8192, 0), 0);
+	for (unsigned i = 0; i < 8192; i++)
+		assert_int_equal(buffer[i], 0xaa);
+	assert_int_equal(buffer[8192], 0);
+	backend_close(backend);
+}
+
+static void writes_go_to_their_place_in_the_file(void **state)
+{
+	struct backend *backend = open_file();
+
+	memset(buffer, 0x42, sizeof(buffer));
+	assert_int_equal(serve(backend, UL_OP_WRITE, 4096, 512, 0), 0);
+	assert_int_equal(serve(backend, UL_OP_WRITE, BYTES - MOST, MOST, UL_FLAG_FUA), 0);
+	assert_file_holds(0, 4096, 0xaa);
+	assert_file_holds(4096, 512, 0x42);
+	assert_file_holds(4608, 4096, 0xaa);
+	assert_file_holds(BYTES - MOST, MOST, 0x42);
+	backend_close(backend);
+}
+
+static void a_flush_is_done(void **state)
+{
+	struct backend *backend = open_file();
+
+	assert_int_equal(serve(backend, UL_OP_FLUSH, 0, 0, 0), 0);
+	backend_close(backend);
+}
+
+static void cleared_ranges_are_zeros_in_the_file(void **state)
+{
+	static const struct {
+		uint8_t op;
+		uint32_t flags;
+	} ways[] = {
+		{ UL_OP_DISCARD, 0 },
+		{ UL_OP_WRITE_ZEROES, 0 },
+		{ UL_OP_WRITE_ZEROES, UL_FLAG_NOUNMAP },
+		{ UL_OP_WRITE_ZEROES, UL_FLAG_FUA },
+	};
+
+	for (unsigned i = 0; i < ARRAY_SIZE(ways); i++) {
+		struct backend *backend = open_file();
+		int ret = serve(backend, ways[i].op, 3584, 9216, ways[i].flags);
+
+		if (ret == -EOPNOTSUPP) { /* the file system of the temporary files can't */
+			print_message("# no holes in files here, not tested\n");
+			backend_close(backend);
+			return;
+		}
+		assert_int_equal(ret, 0);
+		assert_file_holds(0, 3584, 0xaa);
+		assert_file_holds(3584, 9216, 0);
+		assert_file_holds(3584 + 9216, 4096, 0xaa);
+		backend_close(backend);
+	}
+}
+
+static void a_discard_gives_blocks_back(void **state)
+{
+	struct backend *backend = open_file();
+	struct stat before, after;
+
+	assert_int_equal(serve(backend, UL_OP_FLUSH, 0, 0, 0), 0);
+	assert_int_equal(stat(temp_path("disk.img"), &before), 0);
+	if (serve(backend, UL_OP_DISCARD, 0, BYTES, 0) == 0) {
+		assert_int_equal(stat(temp_path("disk.img"), &after), 0);
+		assert_true(after.st_blocks < before.st_blocks);
+		assert_int_equal(after.st_size, BYTES);
+	} else {
+		print_message("# no holes in files here, not tested\n");
+	}
+	backend_close(backend);
+}
+
+static void a_file_cut_short_under_us_is_an_error(void **state)
+{
+	struct backend *backend = open_file();
+
+	assert_int_equal(truncate(temp_path("disk.img"), 4096 + 512), 0);
+	assert_int_equal(serve(backend, UL_OP_READ, 0, 4096, 0), 0);
+	assert_int_equal(serve(backend, UL_OP_READ, 4096, 4096, 0), -EIO); /* 512 bytes are there */
+	assert_int_equal(serve(backend, UL_OP_READ, 8192, 512, 0), -EIO);
+	backend_close(backend);
+}
+
+static void an_op_that_files_do_not_have_is_refused(void **state)
+{
+	struct backend *backend = open_file();
+
+	assert_int_equal(serve(backend, UL_OP_ZONE_RESET, 0, 0, 0), -EOPNOTSUPP);
+	backend_close(backend);
+}
+
+static void a_read_only_device_cannot_write(void **state)
+{
+	struct ul_device dev = describe(make_file(BYTES), BYTES);
+	struct backend *backend;
+
+	dev.read_only = 1;
+	assert_int_equal(backend_open(&backend, &dev), 0);
+	assert_int_equal(serve(backend, UL_OP_READ, 0, 512, 0), 0);
+	assert_int_equal(serve(backend, UL_OP_WRITE, 0, 512, 0), -EBADF);
+	backend_close(backend);
+}
+
+static void the_size_is_the_files_in_whole_blocks(void **state)
+{
+	struct ul_device dev = describe(make_file(BYTES + 700), 0);
+
+	assert_int_equal(backend_probe(&dev, "test.lua"), 0);
+	assert_true(dev.size == BYTES + 512);
+	dev = describe(temp_path("disk.img"), 0);
+	dev.logical_block_size = 4096;
+	assert_int_equal(backend_probe(&dev, "test.lua"), 0);
+	assert_true(dev.size == BYTES);
+}
+
+static int probe_or_open(struct ul_device *dev, const char **log)
+{
+	struct backend *backend;
+	int ret;
+
+	log_begin();
+	ret = backend_probe(dev, "test.lua");
+	if (ret == 0)
+		ret = backend_open(&backend, dev);
+	*log = log_end();
+	return ret;
+}
+
+static void what_cannot_be_a_disk_is_refused_by_name(void **state)
+{
+	const struct {
+		struct ul_device dev;
+		int ret;
+		const char *said;
+	} cases[] = {
+		{ describe("/nonexistent/disk.img", 0), -ENOENT,
+		  "ublk.file(\"/nonexistent/disk.img\"): No such file" },
+		{ describe("/tmp", 0), -EISDIR, "ublk.file(\"/tmp\"): Is a directory" },
+		{ describe("/dev/null", 0), -EINVAL, "neither a file nor a block device" },
+		{ describe(temp_file("empty", ""), 0), -EINVAL, "it is empty; make it with" },
+		{ describe(make_file(BYTES), BYTES + 512), -EINVAL,
+		  "it has 262144 bytes, the device is to have 262656" },
+	};
+
+	for (unsigned i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct ul_device dev = cases[i].dev;
+		const char *log;
+
+		assert_int_equal(probe_or_open(&dev, &log), cases[i].ret);
+		assert_has(log, cases[i].said);
+		assert_one_line(log);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(reads_give_what_the_file_holds),
+		cmocka_unit_test(writes_go_to_their_place_in_the_file),
+		cmocka_unit_test(a_flush_is_done),
+		cmocka_unit_test(cleared_ranges_are_zeros_in_the_file),
+		cmocka_unit_test(a_discard_gives_blocks_back),
+		cmocka_unit_test(a_file_cut_short_under_us_is_an_error),
+		cmocka_unit_test(an_op_that_files_do_not_have_is_refused),
+		cmocka_unit_test(a_read_only_device_cannot_write),
+		cmocka_unit_test(the_size_is_the_files_in_whole_blocks),
+		cmocka_unit_test(what_cannot_be_a_disk_is_refused_by_name),
+	};
+
+	return cmocka_run_group_tests_name("backend_file", tests, NULL, NULL);
+}

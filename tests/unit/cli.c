@@ -1,0 +1,245 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * core/cli.c: every option, what stands before and after the script, and one
+ * line that names the mistake for each wrong command line.
+ */
+#include "support.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "cli.h"
+
+enum { MOST_WORDS = 16 };
+
+/* The words of the newest parse; struct cli points into them. */
+static char line[256];
+static char *words[MOST_WORDS + 2];
+
+static int parse(struct cli *cli, const char *text, const char **log)
+{
+	int count = 0;
+	int ret;
+
+	snprintf(line, sizeof(line), "ublk-lua %s", text);
+	for (char *word = strtok(line, " "); word; word = strtok(NULL, " ")) {
+		assert_true(count < MOST_WORDS);
+		words[count++] = word;
+	}
+	words[count] = NULL;
+	optind = 0; /* glibc's getopt starts anew */
+	log_begin();
+	ret = cli_parse(cli, count, words);
+	*log = log_end();
+	return ret;
+}
+
+static struct cli parsed(const char *text)
+{
+	const char *log;
+	struct cli cli;
+
+	assert_int_equal(parse(&cli, text, &log), 0);
+	assert_string_equal(log, "");
+	return cli;
+}
+
+static void assert_refused(const char *text, const char *said)
+{
+	const char *log;
+	struct cli cli;
+
+	assert_int_equal(parse(&cli, text, &log), -EINVAL);
+	assert_has(log, said);
+	assert_one_line(log);
+}
+
+static void a_script_alone_runs_with_defaults(void **state)
+{
+	struct cli cli = parsed("a.lua");
+
+	assert_int_equal(cli.verb, CLI_RUN);
+	assert_string_equal(cli.script, "a.lua");
+	assert_int_equal(cli.arg_count, 0);
+	assert_null(cli.command);
+	assert_int_equal(cli.id, -1);
+	assert_int_equal(cli.queues, 0);
+	assert_int_equal(cli.depth, 0);
+	assert_false(cli.seed_given);
+	assert_false(cli.verbose);
+	assert_null(cli.stats);
+}
+
+static void each_option_has_its_long_form(void **state)
+{
+	struct cli cli =
+		parsed("--id 7 --queues 2 --depth 64 --seed 99 --stats s.json --verbose x");
+
+	assert_int_equal(cli.id, 7);
+	assert_int_equal(cli.queues, 2);
+	assert_int_equal(cli.depth, 64);
+	assert_int_equal(cli.seed, 99);
+	assert_true(cli.seed_given);
+	assert_string_equal(cli.stats, "s.json");
+	assert_true(cli.verbose);
+	assert_string_equal(cli.script, "x");
+	cli = parsed("--id=8 --seed=16 x");
+	assert_int_equal(cli.id, 8);
+	assert_int_equal(cli.seed, 16);
+}
+
+static void short_options_may_be_joined(void **state)
+{
+	struct cli cli = parsed("-vn3 -q 4 -d5 x");
+
+	assert_true(cli.verbose);
+	assert_int_equal(cli.id, 3);
+	assert_int_equal(cli.queues, 4);
+	assert_int_equal(cli.depth, 5);
+}
+
+static void numbers_hold_at_their_limits(void **state)
+{
+	assert_int_equal(parsed("-n 0 x").id, 0);
+	assert_int_equal(parsed("-n 1048575 x").id, 1048575);
+	assert_int_equal(parsed("-q 4096 x").queues, 4096);
+	assert_int_equal(parsed("-d 1 x").depth, 1);
+	assert_int_equal(parsed("-d 4096 x").depth, 4096);
+	assert_int_equal(parsed("--seed 9007199254740992 x").seed, 1ULL << 53);
+	assert_refused("-n 1048576 x", "--id 1048576: needs a whole number from 0 to 1048575");
+	assert_refused("-q 0 x", "--queues 0: needs a whole number from 1 to 4096");
+	assert_refused("-q 4097 x", "--queues 4097");
+	assert_refused("-d 0 x", "--depth 0");
+	assert_refused("-d 4097 x", "--depth 4097");
+	assert_refused("--seed 9007199254740993 x", "--seed 9007199254740993");
+}
+
+static void what_is_no_number_is_refused(void **state)
+{
+	static const char *const texts[] = { "-1", "x", "1x", "1.5", "99999999999999999999", "0x" };
+
+	for (unsigned i = 0; i < ARRAY_SIZE(texts); i++) {
+		char text[64];
+
+		snprintf(text, sizeof(text), "--depth=%s x", texts[i]);
+		assert_refused(text, "--depth ");
+		assert_refused(text, texts[i]);
+	}
+	assert_refused("--depth= x", "--depth ");
+}
+
+static void the_word_run_may_stand_before_the_script(void **state)
+{
+	struct cli cli = parsed("run a.lua");
+
+	assert_int_equal(cli.verb, CLI_RUN);
+	assert_string_equal(cli.script, "a.lua");
+	cli = parsed("-n 3 run -q 2 a.lua k=v");
+	assert_int_equal(cli.id, 3);
+	assert_int_equal(cli.queues, 2);
+	assert_string_equal(cli.script, "a.lua");
+	assert_int_equal(cli.arg_count, 1);
+}
+
+static void words_after_the_script_are_its_own(void **state)
+{
+	struct cli cli = parsed("a.lua rate=1% run features");
+
+	assert_int_equal(cli.arg_count, 3);
+	assert_string_equal(cli.args[0], "rate=1%");
+	assert_string_equal(cli.args[2], "features");
+	assert_null(cli.command);
+}
+
+static void words_after_two_dashes_are_a_command(void **state)
+{
+	struct cli cli = parsed("a.lua k=v -- fio --name=x -- y");
+
+	assert_int_equal(cli.arg_count, 1);
+	assert_string_equal(cli.command[0], "fio");
+	assert_string_equal(cli.command[1], "--name=x");
+	assert_string_equal(cli.command[2], "--");
+	assert_string_equal(cli.command[3], "y");
+	assert_null(cli.command[4]);
+	assert_refused("a.lua --", "--: a command is missing after it");
+}
+
+static void help_is_the_programs_or_the_scripts(void **state)
+{
+	assert_int_equal(parsed("--help").verb, CLI_HELP);
+	assert_int_equal(parsed("-h").verb, CLI_HELP);
+	assert_int_equal(parsed("run --help").verb, CLI_HELP);
+	assert_int_equal(parsed("a.lua --help").verb, CLI_SCRIPT_HELP);
+	assert_int_equal(parsed("a.lua k=v -h").verb, CLI_SCRIPT_HELP);
+	assert_int_equal(parsed("run a.lua --help").verb, CLI_SCRIPT_HELP);
+	assert_int_equal(parsed("a.lua -- cmd --help").verb, CLI_RUN);
+	assert_int_equal(parsed("--version").verb, CLI_VERSION);
+}
+
+static void features_takes_json_and_no_word(void **state)
+{
+	assert_int_equal(parsed("features").verb, CLI_FEATURES);
+	assert_false(parsed("features").json);
+	assert_true(parsed("features --json").json);
+	assert_true(parsed("--json features").json);
+	assert_int_equal(parsed("features --help").verb, CLI_HELP);
+	assert_refused("features x", "features: unexpected word x");
+}
+
+static void unknown_options_are_named(void **state)
+{
+	assert_refused("--frobnicate a.lua", "--frobnicate: unknown option; see ublk-lua --help");
+	assert_refused("-Z a.lua", "-Z: unknown option");
+	assert_refused("run -Z a.lua", "-Z: unknown option");
+	assert_refused("a.lua --verbose", "--verbose: options of ublk-lua go before the script");
+	assert_refused("a.lua -n 3", "-n: options of ublk-lua go before the script");
+}
+
+static void an_unknown_option_among_joined_ones_is_named(void **state)
+{
+	assert_refused("-vZv a.lua", "Z");
+}
+
+static void a_missing_argument_is_named(void **state)
+{
+	assert_refused("-n", "-n: needs an argument");
+	assert_refused("--seed", "--seed: needs an argument");
+	assert_refused("run --stats", "--stats: needs an argument");
+}
+
+static void a_missing_script_is_told(void **state)
+{
+	assert_refused("", "a script is missing; see ublk-lua --help");
+	assert_refused("-v", "a script is missing");
+	assert_refused("run", "a script is missing");
+}
+
+static void two_dashes_do_not_make_a_command_the_script(void **state)
+{
+	assert_refused("run -- true", "a script is missing");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_script_alone_runs_with_defaults),
+		cmocka_unit_test(each_option_has_its_long_form),
+		cmocka_unit_test(short_options_may_be_joined),
+		cmocka_unit_test(numbers_hold_at_their_limits),
+		cmocka_unit_test(what_is_no_number_is_refused),
+		cmocka_unit_test(the_word_run_may_stand_before_the_script),
+		cmocka_unit_test(words_after_the_script_are_its_own),
+		cmocka_unit_test(words_after_two_dashes_are_a_command),
+		cmocka_unit_test(help_is_the_programs_or_the_scripts),
+		cmocka_unit_test(features_takes_json_and_no_word),
+		cmocka_unit_test(unknown_options_are_named),
+		cmocka_unit_test(an_unknown_option_among_joined_ones_is_named),
+		cmocka_unit_test(a_missing_argument_is_named),
+		cmocka_unit_test(a_missing_script_is_told),
+		cmocka_unit_test(two_dashes_do_not_make_a_command_the_script),
+	};
+
+	return cmocka_run_group_tests_name("cli", tests, NULL, NULL);
+}

@@ -1,0 +1,333 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * core/queue.c against a driver made of this file: the ring is real, but what
+ * the program submits is taken out of it here, byte by byte as the kernel's
+ * structures lie, and completions are put in. The descriptors are a temporary
+ * file. Linked with --wrap, see WRAP_queue in tests.mk.
+ */
+#include "support.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <liburing.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "queue.h"
+#include "uapi.h"
+
+enum { DEPTH = 4, MAX_IO = 8192, QUEUE = 2, DESC = 24, FETCH = 0x7520, COMMIT = 0x7521 };
+
+/* A command as the driver would read it out of an SQE. */
+struct command {
+	uint8_t opcode;
+	uint32_t cmd_op;
+	uint64_t user_data;
+	uint16_t q_id;
+	uint16_t tag;
+	int32_t result;
+	uint64_t addr;
+};
+
+static struct {
+	int char_fd;
+	off_t map_offset;
+	size_t map_length;
+	int map_prot;
+	struct command seen[64]; /* since driver_open */
+	unsigned seen_count;
+	struct io_uring_cqe due[DEPTH]; /* to complete with the next submit that waits */
+	unsigned due_count;
+	int refuse; /* every fetch completes with this at once */
+} driver;
+
+void *__real_mmap(void *addr, size_t length, int prot, int flags, int fd, off_t offset);
+void *__wrap_mmap(void *addr, size_t length, int prot, int flags, int fd, off_t offset);
+int __wrap_io_uring_submit_and_wait(struct io_uring *ring, unsigned wait);
+
+void *__wrap_mmap(void *addr, size_t length, int prot, int flags, int fd, off_t offset)
+{
+	if (fd >= 0 && fd == driver.char_fd) {
+		driver.map_offset = offset;
+		driver.map_length = length;
+		driver.map_prot = prot;
+	}
+	return __real_mmap(addr, length, prot, flags, fd, offset);
+}
+
+static void complete(struct io_uring *ring, uint64_t user_data, int res)
+{
+	unsigned tail = *ring->cq.ktail;
+	struct io_uring_cqe *cqe = &ring->cq.cqes[tail & *ring->cq.kring_mask];
+
+	*cqe = (struct io_uring_cqe){ .user_data = user_data, .res = res };
+	io_uring_smp_store_release(ring->cq.ktail, tail + 1);
+}
+
+static void take(const uint8_t *sqe)
+{
+	struct command *cmd = &driver.seen[driver.seen_count++];
+
+	assert_true(driver.seen_count <= ARRAY_SIZE(driver.seen));
+	cmd->opcode = sqe[0];
+	memcpy(&cmd->cmd_op, sqe + 8, 4);
+	memcpy(&cmd->user_data, sqe + 32, 8);
+	memcpy(&cmd->q_id, sqe + 48, 2);
+	memcpy(&cmd->tag, sqe + 50, 2);
+	memcpy(&cmd->result, sqe + 52, 4);
+	memcpy(&cmd->addr, sqe + 56, 8);
+}
+
+int __wrap_io_uring_submit_and_wait(struct io_uring *ring, unsigned wait)
+{
+	unsigned taken = 0;
+
+	while (ring->sq.sqe_head != ring->sq.sqe_tail) {
+		unsigned at = ring->sq.sqe_head++ & *ring->sq.kring_mask;
+
+		take((const uint8_t *)&ring->sq.sqes[at]);
+		if (driver.refuse)
+			complete(ring, driver.seen[driver.seen_count - 1].user_data, driver.refuse);
+		taken++;
+	}
+	io_uring_smp_store_release(ring->sq.khead, ring->sq.sqe_tail);
+	*ring->sq.ktail = ring->sq.sqe_tail;
+	for (unsigned i = 0; wait && i < driver.due_count; i++)
+		complete(ring, driver.due[i].user_data, driver.due[i].res);
+	if (wait)
+		driver.due_count = 0;
+	return (int)taken;
+}
+
+static size_t queue_offset(void)
+{
+	size_t page = (size_t)sysconf(_SC_PAGESIZE);
+
+	return QUEUE * ((4096 * DESC + page - 1) / page * page);
+}
+
+/* The driver writes a request into the descriptor of `tag`; it comes with the next wait. */
+static void issue(uint16_t tag, uint32_t op_flags, uint64_t sector, uint32_t sectors)
+{
+	uint8_t desc[DESC] = { 0 };
+
+	memcpy(desc, &op_flags, 4);
+	memcpy(desc + 4, &sectors, 4);
+	memcpy(desc + 8, &sector, 8);
+	assert_int_equal(pwrite(driver.char_fd, desc, DESC, (off_t)(queue_offset() + tag * DESC)),
+			 DESC);
+	driver.due[driver.due_count++] = (struct io_uring_cqe){ .user_data = tag };
+}
+
+static void abort_tag(uint16_t tag, int res)
+{
+	driver.due[driver.due_count++] = (struct io_uring_cqe){ .user_data = tag, .res = res };
+}
+
+static int open_queue(struct transport **t)
+{
+	return queue_open(t, &(struct queue_config){ .char_fd = driver.char_fd,
+						     .queue = QUEUE,
+						     .depth = DEPTH,
+						     .max_io = MAX_IO,
+						     .desc_stride = DESC });
+}
+
+static int driver_open(void **state)
+{
+	memset(&driver, 0, sizeof(driver));
+	driver.char_fd = open(temp_file("ublkc", ""), O_RDWR | O_CLOEXEC);
+	assert_true(driver.char_fd >= 0);
+	assert_int_equal(ftruncate(driver.char_fd, (off_t)queue_offset() * 2), 0);
+	return 0;
+}
+
+static int driver_close(void **state)
+{
+	return close(driver.char_fd);
+}
+
+static struct transport *opened(void)
+{
+	struct transport *t;
+
+	assert_int_equal(open_queue(&t), 0);
+	return t;
+}
+
+static void descriptors_are_mapped_at_the_queues_own_offset(void **state)
+{
+	struct transport *t = opened();
+
+	/* By the driver's greatest depth, not by the device's. */
+	assert_int_equal(driver.map_offset, queue_offset());
+	if (sysconf(_SC_PAGESIZE) == 4096)
+		assert_int_equal(driver.map_offset, 2 * 98304);
+	assert_in_range(driver.map_length, DEPTH * DESC, sysconf(_SC_PAGESIZE));
+	assert_int_equal(driver.map_prot, PROT_READ);
+	t->ops->close(t);
+}
+
+static void every_tag_is_fetched_when_the_queue_opens(void **state)
+{
+	struct transport *t = opened();
+
+	assert_int_equal(driver.seen_count, DEPTH);
+	for (unsigned tag = 0; tag < DEPTH; tag++) {
+		const struct command *cmd = &driver.seen[tag];
+
+		assert_int_equal(cmd->opcode, 46);
+		assert_int_equal(cmd->cmd_op, 0xc0100000 | FETCH);
+		assert_int_equal(cmd->user_data, tag);
+		assert_int_equal(cmd->q_id, QUEUE);
+		assert_int_equal(cmd->tag, tag);
+		assert_ptr_equal((void *)(uintptr_t)cmd->addr, t->shared.buffers + tag * MAX_IO);
+		assert_int_equal(cmd->addr % (uint64_t)sysconf(_SC_PAGESIZE), 0);
+	}
+	t->ops->close(t);
+}
+
+static void a_descriptor_becomes_a_request(void **state)
+{
+	struct transport *t = opened();
+	const struct ul_req *req = &t->shared.reqs[3];
+
+	issue(3, UL_OP_WRITE | UL_FLAG_FUA | UL_FLAG_META, (1ULL << 44) + 8, 16);
+	assert_int_equal(t->ops->reap(t), 1);
+	assert_int_equal(t->shared.batch[0], 3);
+	assert_int_equal(req->op, UL_OP_WRITE);
+	assert_int_equal(req->flags, UL_FLAG_FUA | UL_FLAG_META);
+	assert_true(req->sector == (double)((1ULL << 44) + 8));
+	assert_int_equal(req->length, 8192);
+	assert_int_equal(req->tag, 3);
+	assert_int_equal(req->queue, QUEUE);
+	assert_ptr_equal(req->buf, t->shared.buffers + 3 * MAX_IO);
+	t->ops->close(t);
+}
+
+static void a_discard_has_a_length_and_no_data(void **state)
+{
+	struct transport *t = opened();
+
+	issue(0, UL_OP_DISCARD, 0, 1 << 21);
+	assert_int_equal(t->ops->reap(t), 1);
+	assert_null(t->shared.reqs[0].buf);
+	assert_int_equal(t->shared.reqs[0].length, 1 << 30);
+	t->ops->close(t);
+}
+
+static void an_answer_commits_its_tag_with_the_next_wait(void **state)
+{
+	struct transport *t = opened();
+	const struct command *cmd = &driver.seen[DEPTH];
+
+	issue(1, UL_OP_READ, 0, 8);
+	issue(2, UL_OP_READ, 8, 8);
+	assert_int_equal(t->ops->reap(t), 2);
+	t->ops->answer(t, 2, -EIO);
+	t->ops->answer(t, 1, 4096);
+	assert_int_equal(driver.seen_count, DEPTH); /* no system call for each answer */
+	issue(0, UL_OP_FLUSH, 0, 0);
+	assert_int_equal(t->ops->reap(t), 1);
+	assert_int_equal(driver.seen_count, DEPTH + 2);
+	assert_int_equal(cmd[0].cmd_op, 0xc0100000 | COMMIT);
+	assert_int_equal(cmd[0].tag, 2);
+	assert_int_equal(cmd[0].result, -EIO);
+	assert_int_equal(cmd[1].tag, 1);
+	assert_int_equal(cmd[1].result, 4096);
+	assert_int_equal(cmd[1].q_id, QUEUE);
+	assert_ptr_equal((void *)(uintptr_t)cmd[1].addr, t->shared.buffers + MAX_IO);
+	t->ops->close(t);
+}
+
+static void a_second_answer_is_not_sent(void **state)
+{
+	struct transport *t = opened();
+
+	issue(1, UL_OP_READ, 0, 8);
+	assert_int_equal(t->ops->reap(t), 1);
+	t->ops->answer(t, 1, 4096);
+	log_begin();
+	t->ops->answer(t, 1, 4096);
+	t->ops->answer(t, 0, 0); /* the driver has that tag */
+	assert_has(log_end(), "tag 1 answered twice");
+	(void)t->ops->reap(t);
+	assert_int_equal(driver.seen_count, DEPTH + 1);
+	t->ops->close(t);
+}
+
+static void the_queue_ends_when_every_tag_is_aborted(void **state)
+{
+	struct transport *t = opened();
+
+	issue(0, UL_OP_FLUSH, 0, 0);
+	abort_tag(1, -ENODEV);
+	abort_tag(2, -ENODEV);
+	abort_tag(3, -ENODEV);
+	assert_int_equal(t->ops->reap(t), 1);
+	t->ops->answer(t, 0, 0);
+	abort_tag(0, -ENODEV);
+	assert_int_equal(t->ops->reap(t), 0); /* commits the answer, takes the abort */
+	assert_int_equal(driver.seen_count, DEPTH + 1);
+	assert_int_equal(t->ops->reap(t), -ENODEV);
+	t->ops->close(t);
+}
+
+static void a_refused_command_breaks_the_queue(void **state)
+{
+	struct transport *t = opened();
+	const char *log;
+	int ret;
+
+	log_begin();
+	abort_tag(1, -EINVAL);
+	ret = t->ops->reap(t);
+	log = log_end();
+	assert_int_equal(ret, 0);
+	assert_has(log, "queue 2: the driver refused tag 1: Invalid argument");
+	assert_int_equal(t->ops->reap(t), -EIO);
+	t->ops->close(t);
+}
+
+static void a_refused_fetch_fails_the_open(void **state)
+{
+	struct transport *t = NULL;
+	const char *log;
+	int ret;
+
+	driver.refuse = -EBUSY;
+	log_begin();
+	ret = open_queue(&t);
+	log = log_end();
+	assert_int_equal(ret, -EBUSY);
+	assert_has(log, "queue 2: cannot set up: Device or resource busy");
+	assert_one_line(log);
+}
+
+#define queue_test(name) cmocka_unit_test_setup_teardown(name, driver_open, driver_close)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		queue_test(descriptors_are_mapped_at_the_queues_own_offset),
+		queue_test(every_tag_is_fetched_when_the_queue_opens),
+		queue_test(a_descriptor_becomes_a_request),
+		queue_test(a_discard_has_a_length_and_no_data),
+		queue_test(an_answer_commits_its_tag_with_the_next_wait),
+		queue_test(a_second_answer_is_not_sent),
+		queue_test(the_queue_ends_when_every_tag_is_aborted),
+		queue_test(a_refused_command_breaks_the_queue),
+		queue_test(a_refused_fetch_fails_the_open),
+	};
+
+	struct io_uring ring;
+
+	if (io_uring_queue_init(1, &ring, 0) < 0) {
+		puts("1..0 # SKIP no io_uring is to be had here");
+		return 0;
+	}
+	io_uring_queue_exit(&ring);
+	return cmocka_run_group_tests_name("queue", tests, NULL, NULL);
+}

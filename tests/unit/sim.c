@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * core/sim.c: the transport that all other tests stand on. It must itself see
+ * every way to answer wrongly.
+ */
+#include "support.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "sim.h"
+
+enum { DEPTH = 8, MAX_IO = 4096 };
+
+struct feed {
+	unsigned total;
+	unsigned issued;
+	unsigned answered;
+	double sector[64];
+	int32_t result[64];
+};
+
+static bool feed_next(void *arg, struct ul_req *req, uint8_t *data)
+{
+	struct feed *feed = arg;
+
+	if (feed->issued == feed->total)
+		return false;
+	req->op = feed->issued % 2 ? UL_OP_FLUSH : UL_OP_WRITE;
+	req->sector = feed->issued++;
+	req->length = 512;
+	memset(data, 0x5a, 512);
+	return true;
+}
+
+static void feed_done(void *arg, const struct ul_req *req, const uint8_t *data, int32_t result)
+{
+	struct feed *feed = arg;
+
+	feed->sector[feed->answered] = req->sector;
+	feed->result[feed->answered++] = result;
+}
+
+static struct transport *open_sim(struct feed *feed, unsigned total, unsigned batch)
+{
+	struct transport *t;
+
+	*feed = (struct feed){ .total = total };
+	assert_int_equal(sim_open(&t, &(struct sim_config){ .queue = 5,
+							    .depth = DEPTH,
+							    .max_io = MAX_IO,
+							    .batch = batch,
+							    .next = feed_next,
+							    .done = feed_done,
+							    .arg = feed }),
+			 0);
+	return t;
+}
+
+static void answer_batch(struct transport *t, int count)
+{
+	for (int i = 0; i < count; i++)
+		t->ops->answer(t, t->shared.batch[i], i);
+}
+
+static void requests_come_in_order_and_answers_go_back(void **state)
+{
+	struct feed feed;
+	struct transport *t = open_sim(&feed, 3, DEPTH);
+
+	assert_int_equal(t->ops->reap(t), 3);
+	for (unsigned i = 0; i < 3; i++) {
+		const struct ul_req *req = &t->shared.reqs[t->shared.batch[i]];
+
+		assert_true(req->sector == i);
+		assert_int_equal(req->tag, t->shared.batch[i]);
+		assert_int_equal(req->queue, 5);
+	}
+	answer_batch(t, 3);
+	assert_int_equal(feed.answered, 3);
+	for (unsigned i = 0; i < 3; i++) {
+		assert_true(feed.sector[i] == i);
+		assert_int_equal(feed.result[i], i);
+	}
+	t->ops->close(t);
+}
+
+static void only_ops_with_data_get_a_buffer(void **state)
+{
+	struct feed feed;
+	struct transport *t = open_sim(&feed, 2, DEPTH);
+	uint16_t write, flush;
+
+	assert_int_equal(t->ops->reap(t), 2);
+	write = t->shared.batch[0];
+	flush = t->shared.batch[1];
+	assert_ptr_equal(t->shared.reqs[write].buf, t->shared.buffers + write * MAX_IO);
+	assert_int_equal(t->shared.reqs[write].buf[511], 0x5a);
+	assert_null(t->shared.reqs[flush].buf);
+	t->ops->close(t);
+}
+
+static void a_batch_is_no_larger_than_asked(void **state)
+{
+	struct feed feed;
+	struct transport *t = open_sim(&feed, 10, 3);
+	unsigned rounds = 0;
+	int count;
+
+	while ((count = t->ops->reap(t)) > 0) {
+		assert_in_range(count, 1, 3);
+		answer_batch(t, count);
+		rounds++;
+	}
+	assert_int_equal(count, -ENODEV);
+	assert_int_equal(rounds, 4);
+	assert_int_equal(feed.answered, 10);
+	t->ops->close(t);
+}
+
+static void no_more_requests_are_out_than_the_depth(void **state)
+{
+	struct feed feed;
+	struct transport *t = open_sim(&feed, 20, 6);
+
+	assert_int_equal(t->ops->reap(t), 6);
+	assert_int_equal(t->ops->reap(t), DEPTH - 6);
+	assert_int_equal(feed.issued, DEPTH);
+	t->ops->close(t);
+}
+
+static void the_end_comes_when_all_is_answered(void **state)
+{
+	struct feed feed;
+	struct transport *t = open_sim(&feed, 4, DEPTH);
+
+	answer_batch(t, t->ops->reap(t));
+	assert_int_equal(t->ops->reap(t), -ENODEV);
+	assert_int_equal(t->ops->reap(t), -ENODEV);
+	assert_int_equal(sim_faults(t), 0);
+	t->ops->close(t);
+}
+
+static void a_second_answer_is_a_fault(void **state)
+{
+	struct feed feed;
+	struct transport *t = open_sim(&feed, 1, DEPTH);
+	const char *log;
+
+	assert_int_equal(t->ops->reap(t), 1);
+	answer_batch(t, 1);
+	log_begin();
+	answer_batch(t, 1);
+	log = log_end();
+	assert_int_equal(sim_faults(t), 1);
+	assert_int_equal(feed.answered, 1);
+	assert_has(log, "tag 0 was answered, but it owed no answer");
+	t->ops->close(t);
+}
+
+static void an_answer_to_no_tag_is_a_fault(void **state)
+{
+	struct feed feed;
+	struct transport *t = open_sim(&feed, 1, DEPTH);
+
+	log_begin();
+	t->ops->answer(t, DEPTH, 0);
+	t->ops->answer(t, DEPTH - 1, 0);
+	assert_has(log_end(), "tag 8");
+	assert_int_equal(sim_faults(t), 2);
+	assert_int_equal(feed.answered, 0);
+	t->ops->close(t);
+}
+
+static void tags_never_answered_are_faults(void **state)
+{
+	struct feed feed;
+	struct transport *t = open_sim(&feed, 3, DEPTH);
+
+	assert_int_equal(t->ops->reap(t), 3);
+	t->ops->answer(t, t->shared.batch[1], 0);
+	log_begin();
+	assert_int_equal(t->ops->reap(t), -EPROTO);
+	assert_has(log_end(), "2 tags were never answered");
+	assert_int_equal(sim_faults(t), 2);
+	t->ops->close(t);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(requests_come_in_order_and_answers_go_back),
+		cmocka_unit_test(only_ops_with_data_get_a_buffer),
+		cmocka_unit_test(a_batch_is_no_larger_than_asked),
+		cmocka_unit_test(no_more_requests_are_out_than_the_depth),
+		cmocka_unit_test(the_end_comes_when_all_is_answered),
+		cmocka_unit_test(a_second_answer_is_a_fault),
+		cmocka_unit_test(an_answer_to_no_tag_is_a_fault),
+		cmocka_unit_test(tags_never_answered_are_faults),
+	};
+
+	return cmocka_run_group_tests_name("sim", tests, NULL, NULL);
+}
