@@ -24,7 +24,7 @@ static void answer(struct dispatch *d, const struct ul_req *req, int ret)
 		counters->bytes += req->length;
 		counters->errors += ret < 0;
 	}
-	/* Whole or not at all, see ublk.rst on short results; and a discard's length may not fit. */
+	/* Whole or not at all: no short results. And a discard's length may not fit. */
 	if (ret == 0 && (req->op == UL_OP_READ || req->op == UL_OP_WRITE))
 		result = (int32_t)req->length;
 	d->transport->ops->answer(d->transport, req->tag, result);

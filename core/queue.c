@@ -130,8 +130,9 @@ static void fill_request(struct queue *q, uint16_t tag)
 
 	req->op = (uint8_t)(desc->op_flags & 0xff);
 	req->flags = desc->op_flags & ~0xffU;
-	req->sector = (double)desc->start_sector;
-	req->length = desc->nr_sectors << 9;
+	/* A flush has no place; the block layer writes (sector_t)-1 there. */
+	req->sector = req->op == UL_OP_FLUSH ? 0 : (double)desc->start_sector;
+	req->length = req->op == UL_OP_FLUSH ? 0 : desc->nr_sectors << 9;
 	req->buf = transport_op_has_data(req->op) ? transport_buffer(&q->base, tag) : NULL;
 }
 

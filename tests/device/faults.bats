@@ -20,12 +20,13 @@ teardown() { device_teardown; }
 }
 
 # workload SEED: one fio job of fixed writes under 1 % of faults, by a new device; the digest of
-# what then stands on the device, and the numbers of errors that fio saw and the device made.
+# what then stands on the device, and the numbers of errors that fio saw and the device made. One
+# write at a time: with more in flight the kernel may send them in another order each time.
 workload() {
   local dir=$BATS_TEST_TMPDIR
   start_device --seed "$1" --stats "$dir/stats" faulty.lua size=64M rate=1%
-  fio --name=w --filename="$device" --ioengine=io_uring --direct=1 --rw=randwrite --bs=4k \
-    --size=16M --iodepth=16 --randseed=7 --buffer_pattern=0xabcd --continue_on_error=write \
+  fio --name=w --filename="$device" --ioengine=psync --direct=1 --rw=randwrite --bs=4k \
+    --size=16M --randseed=7 --buffer_pattern=0xabcd --continue_on_error=write \
     --output="$dir/fio" --output-format=json
   digest=$(dd if="$device" bs=1M iflag=direct status=none | sha256sum)
   end_device

@@ -2,7 +2,6 @@
 # Start and end of a device: signals, captive commands, bad starts. Nothing is ever left behind.
 
 load lib
-# shellcheck disable=SC2030,SC2031 # each test is a subshell of its own, with its own server
 
 setup() { device_setup; }
 teardown() {
@@ -193,7 +192,8 @@ supervisor_process() { echo "$server"; }
   modprobe -r ublk_drv || skip "the driver is built in or in use"
   run --separate-stderr "$program" ramdisk.lua
   modprobe ublk_drv
-  found_devices='' # the dead ones went with the module
+  # shellcheck disable=SC2034 # for the teardown: the dead ones went with the module
+  found_devices=''
   [[ $status -eq 1 ]]
   one_line_error "modprobe ublk_drv"
 }
