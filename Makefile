@@ -83,6 +83,10 @@ check:
 	$(Q)scripts/deps
 	$(Q)scripts/check
 
+soak:
+	$(Q)scripts/deps
+	$(Q)scripts/soak $(ROUNDS)
+
 lint:
 	$(Q)scripts/lint
 
@@ -92,4 +96,4 @@ clean:
 -include $(OBJECTS:.o=.d)
 include tests/tests.mk tests/bench/bench.mk
 
-.PHONY: all install demo check lint clean
+.PHONY: all install demo check soak lint clean

@@ -6,9 +6,6 @@ load lib
 setup() { device_setup; }
 teardown() { device_teardown; }
 
-# The process with the queues, a child of the one that was started.
-server_process() { pgrep -P "$server" -x ublk-lua-server; }
-
 tracing=/sys/kernel/tracing
 
 thread_of_queue() {

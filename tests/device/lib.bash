@@ -89,6 +89,44 @@ holds() {
   return 1
 }
 
+supervisor_process() { echo "$server"; }
+
+# The process with the queues, a child of the one that was started.
+server_process() { pgrep -P "$server" -x ublk-lua-server; }
+
+# start_fio: mixed I/O on the device in the background, its process id in $load.
+start_fio() {
+  # Without the device fio would make a file of its name in /dev, and be happy with it.
+  fio --name=load --filename="$device" --allow_file_create=0 --ioengine=io_uring --direct=1 \
+    --rw=randrw --bs=4k --iodepth=32 --size=32M --time_based --runtime=600 \
+    --output="$BATS_TEST_TMPDIR/load" --output-format=json 2>/dev/null 3>&- &
+  load=$!
+}
+
+start_load() {
+  start_fio
+  wait_until 60 under_load
+}
+
+under_load() { (($(awk '{ print $1 + $5 }' "/sys/block/${device#/dev/}/stat") > 500)); }
+
+# killed_under_load PID-COMMAND: kill -9 what it names while fio runs; all must end and go.
+killed_under_load() {
+  local node
+  start_device ramdisk.lua size=64M
+  node=$device
+  start_load
+  kill -KILL "$("$@")"
+  wait_until 20 has_ended "$load"
+  wait "$load" && return 1
+  wait_until 20 has_ended "$server"
+  wait_until 10 nothing_in_d_state
+  wait_until 10 test ! -e "$node"
+  start_device ramdisk.lua size=64M
+  dd if=/dev/zero of="$device" bs=1M count=4 oflag=direct status=none
+  end_device
+}
+
 device_setup() {
   found_devices=$(char_devices)
   [[ $EUID -eq 0 ]] || skip "needs root"

@@ -9,21 +9,11 @@ teardown() {
   [[ -z ${BATS_TEST_COMPLETED:-} || -n ${orphan_expected:-} ]] || wait_until 10 no_devices
 }
 
-# load: fio on the device in the background, its process id in $load.
-start_load() {
-  fio --name=load --filename="$device" --ioengine=io_uring --direct=1 --rw=randrw --bs=4k \
-    --iodepth=32 --size=32M --time_based --runtime=600 \
-    --output="$BATS_TEST_TMPDIR/load" --output-format=json 2>/dev/null 3>&- &
-  load=$!
-  wait_until 60 under_load
-}
-
 # The supervisor's stop waits in a kernel thread of its own (io-wq).
 stop_in_flight() { ps -L -o comm= -p "$server" | grep -q iou-wrk; }
 
 in_flight() { [[ $(awk '{ print $2 }' "/sys/block/${device#/dev/}/inflight") -gt 0 ]]; }
 
-under_load() { (($(awk '{ print $1 + $5 }' "/sys/block/${device#/dev/}/stat") > 500)); }
 
 @test "stdout has the node and nothing else; SIGTERM and SIGINT remove the device" {
   local signal
@@ -45,32 +35,11 @@ under_load() { (($(awk '{ print $1 + $5 }' "/sys/block/${device#/dev/}/stat") > 
   return 0
 }
 
-# killed_under_load PID-COMMAND: kill -9 what it names while fio runs; all must end and go.
-killed_under_load() {
-  local node
-  start_device ramdisk.lua size=64M
-  node=$device
-  start_load
-  kill -KILL "$("$@")"
-  wait_until 20 has_ended "$load"
-  wait "$load" && return 1
-  wait_until 20 has_ended "$server"
-  wait_until 10 nothing_in_d_state
-  wait_until 10 test ! -e "$node"
-  start_device ramdisk.lua size=64M
-  dd if=/dev/zero of="$device" bs=1M count=4 oflag=direct status=none
-  end_device
-}
-
-server_process() { pgrep -P "$server" -x ublk-lua-server; }
-
 @test "kill -9 of all under load: fio gets errors, nothing in D, the node goes, a new one starts" {
   killed_under_load supervisor_process
   killed_under_load supervisor_process
   orphan_expected=1 # the dead servers' /dev/ublkcN
 }
-
-supervisor_process() { echo "$server"; }
 
 @test "kill -9 of the server under load: the supervisor removes the device" {
   killed_under_load server_process
