@@ -11,7 +11,9 @@ V       ?= 0
 
 BUILD := build$(if $(SAN),/$(SAN))
 Q     := $(if $(filter 0,$(V)),@)
-say    = $(if $(filter 0,$(V)),@echo "  $(1)	$(2)")
+# A line for each step; not when V=1 shows the commands, nor under -s.
+quiet := $(findstring s,$(firstword -$(MAKEFLAGS)))
+say    = $(if $(filter 0,$(V)),$(if $(quiet),@:,@echo "  $(1)	$(2)"))
 
 SAN_FLAGS_address   := -fsanitize=address,undefined -fno-sanitize-recover=all
 SAN_FLAGS_undefined := -fsanitize=undefined -fno-sanitize-recover=all

@@ -1,0 +1,47 @@
+#!/usr/bin/env bats
+# Every command of the cookbook and of the README's terminal scene, run as they stand.
+
+load lib
+
+setup() {
+  device_setup
+  cd "$BATS_TEST_TMPDIR" || return
+  mkdir bin
+  ln -s "$program" bin/ublk-lua
+  printf '#!/bin/sh\nexec "$@"\n' >bin/sudo # we are root
+  chmod +x bin/sudo
+  PATH=$BATS_TEST_TMPDIR/bin:$PATH
+}
+
+teardown() {
+  mountpoint -q /mnt && umount /mnt
+  device_teardown
+}
+
+# recipe WORDS: the shell block that follows the line with these words, run.
+recipe() {
+  awk -v words="$1" 'index($0, words) { found = 1 } found && /^```$/ { exit }
+    inside { print } found && /^```sh$/ { inside = 1 }' "$top/examples/README.md" >recipe
+  [[ -s recipe ]]
+  run bash recipe
+}
+
+@test "cookbook: one write in twenty" {
+  recipe "one write in twenty"
+  echo "$output" >&2
+  [[ $output == *"Input/output error"* || $output == *"Read-only file system"* ]]
+  [[ $(awk '$1 == "write" { print $NF }' <<<"$output") -gt 0 ]] # the counters: injected
+}
+
+@test "cookbook: a lying flush is told by fsync" {
+  recipe "what fsync says"
+  [[ $status -eq 1 && $output == *"fsync failed"*"Input/output error"* ]]
+}
+
+@test "the README's terminal scene" {
+  sed -n '/^\$ cat every-tenth.lua/,/^\$ sudo/p' "$top/README.md" | sed '1d;$d' >every-tenth.lua
+  sed -n 's/^\$ \(sudo ublk-lua every-tenth.lua.*\)/\1/p' "$top/README.md" >scene
+  run bash scene
+  [[ $status -eq 1 && $output == *"dd: error writing '/dev/ublkb0': Input/output error"* ]]
+  [[ $output == *"10+0 records in"*"9+0 records out"* ]]
+}
