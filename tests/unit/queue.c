@@ -218,6 +218,19 @@ static void a_discard_has_a_length_and_no_data(void **state)
 	t->ops->close(t);
 }
 
+/* The block layer gives a flush the sector (sector_t)-1, which lies beyond every device. */
+static void a_flush_has_no_place(void **state)
+{
+	struct transport *t = opened();
+
+	issue(0, UL_OP_FLUSH, (uint64_t)-1, 0);
+	assert_int_equal(t->ops->reap(t), 1);
+	assert_true(t->shared.reqs[0].sector == 0);
+	assert_int_equal(t->shared.reqs[0].length, 0);
+	assert_null(t->shared.reqs[0].buf);
+	t->ops->close(t);
+}
+
 static void an_answer_commits_its_tag_with_the_next_wait(void **state)
 {
 	struct transport *t = opened();
@@ -315,6 +328,7 @@ int main(void)
 		queue_test(every_tag_is_fetched_when_the_queue_opens),
 		queue_test(a_descriptor_becomes_a_request),
 		queue_test(a_discard_has_a_length_and_no_data),
+		queue_test(a_flush_has_no_place),
 		queue_test(an_answer_commits_its_tag_with_the_next_wait),
 		queue_test(a_second_answer_is_not_sent),
 		queue_test(the_queue_ends_when_every_tag_is_aborted),
