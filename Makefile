@@ -48,6 +48,9 @@ SHARED   := $(filter-out $(BUILD)/core/main.o,$(OBJECTS)) $(BYTECODE)
 
 all: $(BUILD)/ublk-lua
 
+# A file that a failed command has half written is no file.
+.DELETE_ON_ERROR:
+
 $(BUILD)/ublk-lua: $(OBJECTS) $(BYTECODE) core/exports.list
 	$(call say,LD,$@)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $(OBJECTS) $(BYTECODE) $(ALL_LIBS)
@@ -63,7 +66,7 @@ $(BUILD)/lua/ublk/api.lua: core/api.h
 	$(Q){ echo 'return [==['; cat $<; echo ']==]'; } >$@
 
 define bytecode_rule
-$(BUILD)/bytecode/$(call module,$(1)).o: $(1)
+$(BUILD)/bytecode/$(call module,$(1)).o: $(1) Makefile
 	@mkdir -p $$(@D)
 	$$(call say,LUA,$(1))
 	$$(Q)$$(LUAJIT) -b -g -n $(call module,$(1)) $(1) $$@
@@ -72,7 +75,7 @@ $(foreach m,$(MODULES),$(eval $(call bytecode_rule,$(m))))
 
 # What users have after it: the program and the devices that it finds by name.
 install: all
-	install -D -m 755 build/ublk-lua $(DESTDIR)$(PREFIX)/bin/ublk-lua
+	install -D -m 755 $(BUILD)/ublk-lua $(DESTDIR)$(PREFIX)/bin/ublk-lua
 	install -D -m 755 -t $(DESTDIR)$(PREFIX)/share/ublk-lua/examples examples/*.lua
 
 # Everything below sets itself up: packages first, then a make that sees them.

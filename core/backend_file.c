@@ -22,6 +22,7 @@ struct backend_file {
 	struct backend base;
 	int fd;
 	bool block_device;
+	bool durable; /* no cache to flush: what is answered must be on the medium */
 };
 
 static int open_path(const struct ul_device *dev, int *fd, struct stat *st)
@@ -88,8 +89,10 @@ static int file_open(struct backend **backend, const struct ul_device *dev)
 	uint64_t size;
 	int ret;
 
-	if (!file)
+	if (!file) {
+		log_error("out of memory");
 		return -ENOMEM;
+	}
 	file->base.ops = &backend_file_ops;
 	ret = open_path(dev, &file->fd, &st);
 	if (ret) {
@@ -97,6 +100,7 @@ static int file_open(struct backend **backend, const struct ul_device *dev)
 		return ret;
 	}
 	file->block_device = S_ISBLK(st.st_mode);
+	file->durable = !dev->volatile_cache;
 	ret = host_size(file->fd, &st, &size);
 	if (ret == 0 && (double)size < dev->size) {
 		log_error("ublk.file(\"%s\"): it has %llu bytes, the device is to have %.0f",
@@ -148,7 +152,7 @@ static int clear(const struct backend_file *file, const struct ul_req *req)
 	else
 		ret = fallocate(file->fd, req->flags & UL_FLAG_NOUNMAP ? zero : punch,
 				(off_t)range[0], (off_t)range[1]);
-	if (ret == 0 && req->flags & UL_FLAG_FUA)
+	if (ret == 0 && (file->durable || req->flags & UL_FLAG_FUA))
 		ret = fdatasync(file->fd);
 	return ret < 0 ? -errno : 0;
 }

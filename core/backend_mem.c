@@ -25,8 +25,10 @@ static int mem_open(struct backend **backend, const struct ul_device *dev)
 	struct backend_mem *mem = calloc(1, sizeof(*mem));
 	void *data;
 
-	if (!mem)
+	if (!mem) {
+		log_error("out of memory");
 		return -ENOMEM;
+	}
 	mem->base.ops = &backend_mem_ops;
 	mem->page = (size_t)sysconf(_SC_PAGESIZE);
 	mem->size = (size_t)dev->size;
@@ -42,6 +44,7 @@ static int mem_open(struct backend **backend, const struct ul_device *dev)
 	}
 	/* A huge page would make 4 KiB cost 2 MiB. A kernel without huge pages refuses: fine. */
 	(void)madvise(data, mem->size, MADV_NOHUGEPAGE);
+	(void)madvise(data, mem->size, MADV_DONTDUMP); /* a core of 1 TiB would take its time */
 	mem->data = data;
 	*backend = &mem->base;
 	return 0;

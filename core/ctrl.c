@@ -72,9 +72,9 @@ static int submit(struct ctrl *c, const struct command *cmd)
 	memset(sqe, 0, 2 * sizeof(*sqe)); /* SQE128 */
 	sqe->opcode = IORING_OP_URING_CMD;
 	sqe->fd = c->fd;
-	sqe->off = cmd->op; /* cmd_op shares these bytes */
+	sqe->cmd_op = cmd->op;
 	sqe->user_data = ++c->sequence;
-	payload = (struct ublksrv_ctrl_cmd *)&sqe->addr3;
+	payload = (struct ublksrv_ctrl_cmd *)sqe->cmd;
 	payload->dev_id = cmd->id;
 	payload->queue_id = (uint16_t)-1;
 	payload->addr = (uint64_t)(uintptr_t)cmd->addr;
@@ -102,9 +102,8 @@ static bool take_answer(struct ctrl *c, int *res)
 	return found;
 }
 
-static int await(struct ctrl *c, const struct command *cmd)
+static int await(struct ctrl *c, const struct command *cmd, int64_t deadline)
 {
-	int64_t deadline = now_ms() + cmd->timeout_ms;
 	struct pollfd fds[2] = {
 		{ .fd = c->ring.ring_fd, .events = POLLIN },
 		{ .fd = cmd->interrupt_fd, .events = POLLIN },
@@ -133,7 +132,7 @@ static int run(struct ctrl *c, const struct command *cmd)
 	do {
 		ret = submit(c, cmd);
 		if (ret == 0)
-			ret = await(c, cmd);
+			ret = await(c, cmd, deadline);
 	} while (ret == -EINTR && cmd->op != UBLK_U_CMD_DEL_DEV && now_ms() < deadline);
 	return ret;
 }
@@ -154,7 +153,7 @@ static void explain_open(int err)
 {
 	if (err == ENOENT)
 		log_error(UBLK_CONTROL_PATH ": no ublk driver; load it with `modprobe ublk_drv` "
-					    "(kernel 6.0 or later with CONFIG_BLK_DEV_UBLK)");
+					    "(Linux 6.4 or later with CONFIG_BLK_DEV_UBLK)");
 	else if (err == EACCES || err == EPERM)
 		log_error(UBLK_CONTROL_PATH ": %s; run as root", strerror(err));
 	else
@@ -241,6 +240,8 @@ static void explain_add(int err, uint32_t id)
 			  "ublk_drv.ublks_max)");
 	else if (err == EPERM)
 		log_error("ADD_DEV: not allowed; run as root");
+	else if (err == EOPNOTSUPP)
+		log_error("ADD_DEV: this ublk driver is older than Linux 6.4");
 	else if (err == ETIMEDOUT)
 		log_error("ADD_DEV: the ublk driver did not answer; another device may be stuck");
 	else
@@ -371,6 +372,8 @@ int ctrl_stop(struct ctrl *c, uint32_t id, int timeout_ms)
 				 .interrupt_fd = -1,
 			 });
 
+	if (ret == -ENODEV) /* somebody else has deleted it */
+		return 0;
 	if (ret < 0 && ret != -ETIMEDOUT)
 		log_error("STOP_DEV: %s", strerror(-ret));
 	return ret;
@@ -407,9 +410,7 @@ int ctrl_delete(struct ctrl *c, uint32_t id)
 	if (ret == -ENODEV)
 		return 0;
 	if (ret == -ETIMEDOUT)
-		log_error("DEL_DEV: device %u did not go within %d s; does a process hold "
-			  "/dev/ublkc%u open?",
-			  id, TIMEOUT_MS / 1000, id);
+		log_warn("DEL_DEV: device %u is still mounted or open; it goes when that ends", id);
 	else if (ret < 0)
 		log_error("DEL_DEV: %s", strerror(-ret));
 	return ret;

@@ -37,6 +37,7 @@ struct device {
 	struct link link;
 	pid_t server; /* 0: has ended */
 	int server_status;
+	bool killed; /* by us: its status says nothing */
 	struct ctrl *ctrl;
 	struct ublksrv_ctrl_dev_info info; /* as the driver gave it back */
 	bool added;
@@ -58,7 +59,6 @@ static int add(struct device *d, int32_t id)
 		.queue_depth = (uint16_t)spec->depth,
 		.max_io_buf_bytes = spec->max_io,
 		.dev_id = (uint32_t)id,
-		.ublksrv_pid = d->server,
 	};
 	ret = ctrl_add(d->ctrl, &d->info);
 	if (ret)
@@ -103,8 +103,10 @@ static int share_queues(struct device *d)
 	int ret = 0;
 
 	d->stats = calloc(n, sizeof(*d->stats));
-	if (!d->stats)
+	if (!d->stats) {
+		log_error("out of memory");
 		return -ENOMEM;
+	}
 	d->link.share->info = d->info;
 	for (unsigned q = 0; ret == 0 && q < n; q++) {
 		d->stats[q] = &d->link.share->queue[q].stats;
@@ -113,13 +115,70 @@ static int share_queues(struct device *d)
 	return ret;
 }
 
-/* The server's word on its last step. Its death has no word: 'wait' tells of it in close. */
+/* Has it? What a script has started in the server's process group goes with it. */
+static bool server_ended(struct device *d)
+{
+	siginfo_t info = { 0 };
+
+	if (!d->server)
+		return true;
+	/* Not reaped yet: so long its number, which is the group's too, is nobody else's. */
+	if (waitid(P_PID, (id_t)d->server, &info, WEXITED | WNOHANG | WNOWAIT) < 0 || !info.si_pid)
+		return false;
+	kill(-d->server, SIGKILL);
+	waitpid(d->server, &d->server_status, 0);
+	d->server = 0;
+	return true;
+}
+
+static bool ended_within(struct device *d, int wait_ms)
+{
+	for (int waited = 0; waited < wait_ms; waited += 10) {
+		if (server_ended(d))
+			return true;
+		usleep(10000);
+	}
+	return server_ended(d);
+}
+
+/*
+ * SIGKILL works at any moment, because the server has no control command in
+ * flight; unless its script waits in the kernel for the device itself.
+ */
+static void kill_server(struct device *d)
+{
+	if (server_ended(d))
+		return;
+	d->killed = true;
+	kill(d->server, SIGKILL);
+	if (!ended_within(d, EXIT_MS))
+		log_error("%s: the server cannot be killed; does its script use %s itself?",
+			  d->name, d->node);
+}
+
+static void await_server(struct device *d)
+{
+	if (ended_within(d, EXIT_MS))
+		return;
+	log_error("%s: the server does not end; killing it", d->name);
+	kill_server(d);
+}
+
+/* The server's word on its last step, or why there is none. */
 static int hear(struct device *d, int interrupt_fd)
 {
 	int32_t message;
 	int ret = link_receive(&d->link, &message, interrupt_fd);
 
-	return ret ? ret : message;
+	if (ret == 0)
+		return message;
+	if (ret == -EPIPE) {
+		await_server(d); /* it has closed its files and is all but gone */
+		if (!d->server && WIFEXITED(d->server_status))
+			log_error("%s: the server ended by itself with status %d", d->name,
+				  WEXITSTATUS(d->server_status));
+	}
+	return ret;
 }
 
 static int open_steps(struct device *d, int32_t id, int interrupt_fd)
@@ -148,8 +207,10 @@ int device_open(struct device **device, const struct server_config *config, int3
 	struct device *d = calloc(1, sizeof(*d));
 	int ret;
 
-	if (!d)
+	if (!d) {
+		log_error("out of memory");
 		return -ENOMEM;
+	}
 	d->config = *config;
 	d->name = strrchr(config->path, '/') ? strrchr(config->path, '/') + 1 : config->path;
 	d->server = link_fork(&d->link);
@@ -204,20 +265,9 @@ int device_ended_fd(const struct device *d)
 	return d->link.fd;
 }
 
-static bool server_ended(struct device *d, int flags)
+bool device_has_ended(struct device *d)
 {
-	if (d->server && waitpid(d->server, &d->server_status, flags) == d->server)
-		d->server = 0;
-	return d->server == 0;
-}
-
-/* SIGKILL works at any moment, because the server has no control command in flight. */
-static void kill_server(struct device *d)
-{
-	if (server_ended(d, WNOHANG))
-		return;
-	kill(d->server, SIGKILL);
-	(void)server_ended(d, 0);
+	return server_ended(d);
 }
 
 /*
@@ -247,25 +297,16 @@ static int stop(struct device *d)
 	return ret;
 }
 
-static void await_server(struct device *d)
-{
-	for (int waited = 0; waited < EXIT_MS; waited += 10) {
-		if (server_ended(d, WNOHANG))
-			return;
-		usleep(10000);
-	}
-	log_error("%s: the server does not end; killing it", d->name);
-	kill_server(d);
-}
-
-/* 0, or -EIO for a server that ended in a way that nobody asked for. */
-static int judge_server(const struct device *d, bool killed)
+/* 0, or -EIO for a server that ended in a way that nobody asked for, or has not ended. */
+static int judge_server(const struct device *d)
 {
 	int status = d->server_status;
 
+	if (d->server)
+		return -EIO;
 	if (WIFEXITED(status) && WEXITSTATUS(status) == EXIT_SUCCESS)
 		return 0;
-	if (WIFSIGNALED(status) && !killed)
+	if (WIFSIGNALED(status) && !d->killed)
 		log_error("%s: the server was ended by signal %d (%s)", d->name, WTERMSIG(status),
 			  strsignal(WTERMSIG(status)));
 	return -EIO;
@@ -273,21 +314,19 @@ static int judge_server(const struct device *d, bool killed)
 
 int device_close(struct device *d)
 {
-	bool killed = false;
 	int ret = 0;
 
 	if (!d->added) {
-		killed = !server_ended(d, WNOHANG);
 		kill_server(d); /* it waits for us, or its script has not loaded yet */
-		return judge_server(d, killed);
+		return judge_server(d);
 	}
 	ret = stop(d);
-	killed = ret || d->server == 0;
-	if (!server_ended(d, WNOHANG))
-		await_server(d);
-	(void)ctrl_delete(d->ctrl, d->info.dev_id);
+	await_server(d);
+	/* DEL_DEV on a device that did not stop would block every ublk device of the host. */
+	if (ret == 0)
+		(void)ctrl_delete(d->ctrl, d->info.dev_id);
 	d->added = false;
-	return judge_server(d, killed);
+	return judge_server(d) || ret ? -EIO : 0;
 }
 
 void device_free(struct device *d)

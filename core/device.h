@@ -7,6 +7,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "server.h"
@@ -29,8 +30,11 @@ int device_open(struct device **device, const struct server_config *config, int3
  */
 int device_start(struct device *device, int interrupt_fd);
 
-/* Readable when the server has ended or is broken: stopped from outside, killed, crashed. */
+/* Readable when the server has ended: stopped from outside, broken, killed, crashed. */
 int device_ended_fd(const struct device *device);
+
+/* Has it ended? For SIGCHLD: a process that a script forked may keep the descriptor above quiet. */
+bool device_has_ended(struct device *device);
 
 /*
  * Stop, delete, and see the server end, each with a deadline; a server that

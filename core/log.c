@@ -2,6 +2,7 @@
 #include "log.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -14,21 +15,16 @@ void log_set_level(int level)
 	log_level = level;
 }
 
-bool log_enabled(int level)
-{
-	return level <= log_level;
-}
-
 void log_line(int level, const char *format, ...)
 {
 	static const char prefix[] = "ublk-lua: ";
-	char line[4096];
+	char line[4096]; /* PIPE_BUF */
 	int saved = errno;
 	size_t len = sizeof(prefix) - 1;
 	va_list args;
 	int n;
 
-	if (!log_enabled(level))
+	if (level > log_level)
 		return;
 
 	memcpy(line, prefix, len);
@@ -41,8 +37,13 @@ void log_line(int level, const char *format, ...)
 		len = sizeof(line) - 2;
 	line[len++] = '\n';
 
-	/* Nobody is left to tell when stderr itself fails. */
-	while (write(STDERR_FILENO, line, len) < 0 && errno == EINTR)
-		;
+	/*
+	 * Requests must not wait for whoever reads our messages: what a full
+	 * pipe or a stopped terminal does not take at once is lost. A pipe that
+	 * is ready takes PIPE_BUF bytes, and a line is no longer than that.
+	 */
+	if (poll(&(struct pollfd){ .fd = STDERR_FILENO, .events = POLLOUT }, 1, 0) == 1)
+		while (write(STDERR_FILENO, line, len) < 0 && errno == EINTR)
+			;
 	errno = saved;
 }

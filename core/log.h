@@ -12,7 +12,6 @@
 
 /* Show messages up to this level; UL_LOG_INFO until called. Before any thread starts. */
 void log_set_level(int level);
-bool log_enabled(int level);
 
 void log_line(int level, const char *format, ...) __attribute__((format(printf, 2, 3)));
 

@@ -18,6 +18,8 @@
 #include "log.h"
 #include "uapi.h"
 
+static const size_t DESC_SIZE = sizeof(struct ublksrv_io_desc);
+
 enum tag_state {
 	TAG_GONE = 0, /* no command with the driver, no request with us: before start, after end */
 	TAG_FETCHING, /* the driver has it */
@@ -29,9 +31,9 @@ struct queue {
 	struct io_uring ring;
 	const uint8_t *descs;
 	size_t descs_len;
-	size_t desc_stride;
 	uint8_t *state;	   /* enum tag_state of each tag */
 	unsigned fetching; /* tags that the driver has */
+	unsigned ours;	   /* requests that are owed an answer */
 	bool ring_open;
 	bool broken; /* the driver refused a command: the queue can't go on */
 };
@@ -45,12 +47,10 @@ static size_t round_up(size_t n, size_t to)
 static int map_descriptors(struct queue *q, const struct queue_config *cfg)
 {
 	size_t page = (size_t)sysconf(_SC_PAGESIZE);
-	off_t offset =
-		(off_t)(cfg->queue * round_up(UBLK_MAX_QUEUE_DEPTH * cfg->desc_stride, page));
+	off_t offset = (off_t)(cfg->queue * round_up(UBLK_MAX_QUEUE_DEPTH * DESC_SIZE, page));
 	void *map;
 
-	q->desc_stride = cfg->desc_stride;
-	q->descs_len = round_up(cfg->depth * cfg->desc_stride, page);
+	q->descs_len = round_up(cfg->depth * DESC_SIZE, page);
 	map = mmap(NULL, q->descs_len, PROT_READ, MAP_SHARED | MAP_POPULATE, cfg->char_fd, offset);
 	if (map == MAP_FAILED)
 		return -errno;
@@ -80,12 +80,12 @@ static int open_ring(struct queue *q, const struct queue_config *cfg)
 static void give_to_driver(struct queue *q, uint16_t tag, uint32_t op, int32_t result)
 {
 	struct io_uring_sqe *sqe = io_uring_get_sqe(&q->ring);
-	struct ublksrv_io_cmd *cmd = (struct ublksrv_io_cmd *)&sqe->addr3;
+	struct ublksrv_io_cmd *cmd = (struct ublksrv_io_cmd *)sqe->cmd;
 
 	/* The ring has an entry for each tag, and a tag has one command at most. */
 	io_uring_prep_rw(IORING_OP_URING_CMD, sqe, 0, NULL, 0, 0);
 	sqe->flags = IOSQE_FIXED_FILE;
-	sqe->off = op; /* cmd_op shares these bytes */
+	sqe->cmd_op = op;
 	sqe->user_data = tag;
 	cmd->q_id = (uint16_t)q->base.shared.queue;
 	cmd->tag = tag;
@@ -125,7 +125,7 @@ static int fetch_all(struct queue *q)
 static void fill_request(struct queue *q, uint16_t tag)
 {
 	const struct ublksrv_io_desc *desc =
-		(const struct ublksrv_io_desc *)(q->descs + tag * q->desc_stride);
+		(const struct ublksrv_io_desc *)(q->descs + tag * DESC_SIZE);
 	struct ul_req *req = &q->base.shared.reqs[tag];
 
 	req->op = (uint8_t)(desc->op_flags & 0xff);
@@ -140,6 +140,7 @@ static bool take_completion(struct queue *q, uint16_t tag, int res)
 {
 	q->fetching--;
 	if (res == UBLK_IO_RES_OK) {
+		q->ours++;
 		q->state[tag] = TAG_OURS;
 		fill_request(q, tag);
 		return true;
@@ -163,7 +164,7 @@ static int queue_reap(struct transport *t)
 
 	if (q->broken)
 		return -EIO;
-	if (!q->fetching)
+	if (!q->fetching && !q->ours)
 		return -ENODEV;
 	ret = submit(q, 1);
 	if (ret < 0) {
@@ -189,6 +190,7 @@ static void queue_answer(struct transport *t, uint16_t tag, int32_t result)
 		log_error("queue %u: bug: tag %u answered twice", t->shared.queue, tag);
 		return;
 	}
+	q->ours--;
 	give_to_driver(q, tag, UBLK_U_IO_COMMIT_AND_FETCH_REQ, result);
 }
 

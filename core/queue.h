@@ -11,9 +11,8 @@
 struct queue_config {
 	int char_fd; /* /dev/ublkcN */
 	unsigned queue;
-	unsigned depth;	    /* as the driver gave it back */
-	uint32_t max_io;    /* likewise */
-	size_t desc_stride; /* bytes from one descriptor to the next */
+	unsigned depth;	 /* as the driver gave it back */
+	uint32_t max_io; /* likewise */
 };
 
 /*

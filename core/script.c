@@ -83,10 +83,10 @@ static int script_new(struct script **script)
 {
 	struct script *s = calloc(1, sizeof(*s));
 
-	if (!s)
-		return -ENOMEM;
-	s->L = luaL_newstate();
-	if (!s->L) {
+	if (s)
+		s->L = luaL_newstate();
+	if (!s || !s->L) {
+		log_error("no memory for a Lua state");
 		free(s);
 		return -ENOMEM;
 	}
@@ -193,7 +193,8 @@ int script_attach(struct script *s, struct ul_queue *queue)
  */
 static bool replace_worker(struct script *s, int status)
 {
-	const char *error = lua_tostring(s->worker, -1);
+	/* A yield may have left nothing: its stack has no place -1 then. */
+	const char *error = status == LUA_YIELD ? NULL : lua_tostring(s->worker, -1);
 
 	if (status == LUA_YIELD)
 		lua_pushnil(s->L);
@@ -217,7 +218,8 @@ void script_batch(struct script *s, unsigned count)
 	for (;;) {
 		int status = lua_resume(s->worker, args);
 
-		if (status == LUA_YIELD && lua_touserdata(s->worker, -1) == s->idle) {
+		if (status == LUA_YIELD && lua_gettop(s->worker) == 1 &&
+		    lua_touserdata(s->worker, 1) == s->idle) {
 			lua_settop(s->worker, 0);
 			return;
 		}

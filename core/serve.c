@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/random.h>
@@ -19,18 +20,22 @@ enum { COMMAND_GRACE_MS = 5000 };
 struct session {
 	const struct cli *cli;
 	struct device *device;
-	int signal_fd;
+	int stop_fd;   /* signals that end the session */
+	int child_fd;  /* SIGCHLD */
 	pid_t command; /* 0: none, or it has ended */
 	int status;
 };
 
-void serve_signals(sigset_t *set)
+/* A descriptor that is readable when one of these signals has come; they do nothing else then. */
+static int watch_signals(const int *signals, unsigned count)
 {
-	sigemptyset(set);
-	sigaddset(set, SIGINT);
-	sigaddset(set, SIGTERM);
-	sigaddset(set, SIGHUP);
-	sigaddset(set, SIGCHLD);
+	sigset_t set;
+
+	sigemptyset(&set);
+	for (unsigned i = 0; i < count; i++)
+		sigaddset(&set, signals[i]);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
 static uint64_t new_seed(void)
@@ -55,44 +60,63 @@ static void announce(const struct session *s)
 	(void)fflush(stdout);
 }
 
-/* A signal has come. True when the session is over. */
-static bool handle_signal(struct session *s)
+static void end_command(struct session *s, int signal)
+{
+	if (s->command)
+		s->status = captive_end(s->command, signal, COMMAND_GRACE_MS);
+	s->command = 0;
+}
+
+static void lost_server(struct session *s)
+{
+	log_warn("%s has lost its server", device_node(s->device));
+	end_command(s, SIGTERM);
+}
+
+/* A child has ended; there may be others than ours, inherited from who started us. */
+static bool child_ended_session(struct session *s)
 {
 	struct signalfd_siginfo info;
 
-	if (read(s->signal_fd, &info, sizeof(info)) != sizeof(info))
-		return false;
-	if (info.ssi_signo == SIGCHLD) {
-		if (!s->command || !captive_ended(s->command, &s->status))
-			return false;
+	(void)!read(s->child_fd, &info, sizeof(info));
+	if (s->command && captive_ended(s->command, &s->status)) {
 		s->command = 0;
 		return true;
 	}
-	log_debug("signal %u: stopping", info.ssi_signo);
-	if (s->command) {
-		s->status = captive_end(s->command, (int)info.ssi_signo, COMMAND_GRACE_MS);
-		s->command = 0;
-	}
+	if (!device_has_ended(s->device))
+		return false;
+	lost_server(s);
 	return true;
+}
+
+static void stop_signal(struct session *s)
+{
+	struct signalfd_siginfo info = { .ssi_signo = SIGTERM };
+
+	(void)!read(s->stop_fd, &info, sizeof(info));
+	log_debug("signal %u: stopping", info.ssi_signo);
+	end_command(s, (int)info.ssi_signo);
 }
 
 static void wait_for_end(struct session *s)
 {
-	struct pollfd fds[2] = {
-		{ .fd = s->signal_fd, .events = POLLIN },
+	struct pollfd fds[] = {
+		{ .fd = s->stop_fd, .events = POLLIN },
+		{ .fd = s->child_fd, .events = POLLIN },
 		{ .fd = device_ended_fd(s->device), .events = POLLIN },
 	};
 
 	for (;;) {
-		if (poll(fds, 2, -1) < 0)
+		if (poll(fds, 3, -1) < 0)
 			continue; /* EINTR: a debugger; nothing else can happen here */
-		if (fds[0].revents && handle_signal(s))
+		if (fds[0].revents) {
+			stop_signal(s);
 			return;
-		if (fds[1].revents) {
-			log_warn("%s has lost its server", device_node(s->device));
-			if (s->command)
-				s->status = captive_end(s->command, SIGTERM, COMMAND_GRACE_MS);
-			s->command = 0;
+		}
+		if (fds[1].revents && child_ended_session(s))
+			return;
+		if (fds[2].revents) {
+			lost_server(s);
 			return;
 		}
 	}
@@ -100,7 +124,7 @@ static void wait_for_end(struct session *s)
 
 static void serve(struct session *s)
 {
-	int ret = device_start(s->device, s->signal_fd);
+	int ret = device_start(s->device, s->stop_fd);
 
 	if (ret) {
 		s->status = ret == -ECANCELED && !s->cli->command ? EXIT_OK : EXIT_FAILED;
@@ -141,31 +165,43 @@ static int open_device(struct session *s)
 
 	if (ret)
 		return ret;
-	return device_open(&s->device, &config, cli->id, s->signal_fd);
+	return device_open(&s->device, &config, cli->id, s->stop_fd);
+}
+
+static int open_session(struct session *s)
+{
+	/* Whatever would end the process by default: the device is to be removed first. */
+	static const int stop[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGALRM };
+	static const int child[] = { SIGCHLD };
+
+	signal(SIGPIPE, SIG_IGN);
+	signal(SIGXFSZ, SIG_IGN); /* a limit on file sizes is an errno for the client */
+	signal(SIGCHLD, SIG_DFL); /* inherited as ignored, children would go without a trace */
+	s->stop_fd = watch_signals(stop, sizeof(stop) / sizeof(stop[0]));
+	s->child_fd = watch_signals(child, 1);
+	if (s->stop_fd < 0 || s->child_fd < 0) {
+		log_error("signalfd: %s", strerror(errno));
+		return -errno;
+	}
+	return 0;
 }
 
 int serve_run(const struct cli *cli)
 {
 	struct session s = { .cli = cli, .status = EXIT_OK };
-	sigset_t set;
-	int ret;
+	int ret = open_session(&s);
 
-	serve_signals(&set);
-	s.signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-	if (s.signal_fd < 0) {
-		log_error("signalfd: %s", strerror(errno));
+	if (ret)
 		return EXIT_FAILED;
-	}
 	ret = open_device(&s);
-	if (ret) {
-		close(s.signal_fd);
+	if (ret)
 		return ret == -EINVAL ? EXIT_USAGE : EXIT_FAILED;
-	}
 	serve(&s);
 	ret = device_close(s.device);
 	if (report(&s) || ret)
 		s.status = s.status ? s.status : EXIT_FAILED;
 	device_free(s.device);
-	close(s.signal_fd);
+	close(s.child_fd);
+	close(s.stop_fd);
 	return s.status;
 }

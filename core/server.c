@@ -3,10 +3,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <unistd.h>
 
@@ -73,8 +75,10 @@ static int load_others(struct server *s, struct script *first)
 	s->queues = s->share->info.nr_hw_queues;
 	s->scripts = calloc(s->queues, sizeof(*s->scripts));
 	s->workers = calloc(s->queues, sizeof(*s->workers));
-	if (!s->scripts || !s->workers)
+	if (!s->scripts || !s->workers) {
+		log_error("out of memory");
 		return -ENOMEM;
+	}
 	s->scripts[0] = first;
 	for (unsigned q = 1; q < s->queues; q++) {
 		struct ul_device same;
@@ -114,7 +118,6 @@ static int start_worker(struct server *s, unsigned queue)
 			.queue = queue,
 			.depth = info->queue_depth,
 			.max_io = info->max_io_buf_bytes,
-			.desc_stride = sizeof(struct ublksrv_io_desc),
 		},
 		.cpus = s->share->queue[queue].cpus,
 		.script = s->scripts[queue],
@@ -148,26 +151,26 @@ static int start_workers(struct server *s)
 	return ret;
 }
 
-/* The driver ends all queues when the device is stopped. One that ends alone has broken. */
-static int join_workers(struct server *s)
+/*
+ * The driver ends all queues when the device is stopped. One that ends alone
+ * has broken and left requests unanswered; the end of this process is what
+ * makes the driver fail them.
+ */
+static void join_workers(struct server *s)
 {
 	uint64_t ended = 0;
-	int ret = 0;
 
 	while (ended < s->running) {
 		eventfd_t more;
 
 		if (eventfd_read(s->ended_fd, &more) == 0)
 			ended += more;
-		for (unsigned q = 0; ret == 0 && q < s->running; q++)
+		for (unsigned q = 0; q < s->running; q++)
 			if (worker_broken(&s->workers[q]))
-				ret = -EIO;
-		if (ret)
-			link_send(s->link, ret);
+				_exit(EXIT_FAILURE);
 	}
 	for (unsigned q = 0; q < s->running; q++)
 		worker_join(&s->workers[q]);
-	return ret;
 }
 
 static void close_all(struct server *s)
@@ -180,6 +183,19 @@ static void close_all(struct server *s)
 	free(s->workers);
 	free(s->scripts);
 	close(s->ended_fd);
+}
+
+/*
+ * A server that is the last to leave a mount namespace unmounts what is in
+ * it, in its own exit and before its files are closed: a file system on the
+ * device that it serves would wait for it for ever. In a namespace of its own,
+ * made before the device is, none can be the last of that. A slave, so that
+ * what the host unmounts is not kept busy here.
+ */
+static void leave_mount_namespace(void)
+{
+	if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) < 0)
+		log_debug("no mount namespace of the server's own: %s", strerror(errno));
 }
 
 int server_main(const struct server_config *config, const struct link *link)
@@ -196,6 +212,9 @@ int server_main(const struct server_config *config, const struct link *link)
 	int ret;
 
 	prctl(PR_SET_NAME, "ublk-lua-server");
+	/* Ctrl-Z stops the terminal's whole process group; the device must go on. */
+	setsid();
+	leave_mount_namespace();
 	/* stdout is for the node; what a script prints joins the messages. */
 	dup2(STDERR_FILENO, STDOUT_FILENO);
 
@@ -212,8 +231,7 @@ int server_main(const struct server_config *config, const struct link *link)
 	if (ret == 0)
 		ret = start_workers(&s);
 	link_send(link, ret);
-	if (join_workers(&s))
-		ret = -EIO;
+	join_workers(&s);
 	close_all(&s);
 	return ret ? EXIT_FAILURE : EXIT_SUCCESS;
 }

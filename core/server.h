@@ -23,6 +23,6 @@ struct server_config {
  * The life of the server. Messages: to the supervisor 0 or -errno when the
  * script is loaded (link->share->spec is filled; -EINVAL: the command line is
  * to blame); from it, when the device is added; to it 0 or -errno when every
- * tag is fetched; and -errno when a queue has broken. Returns the exit status.
+ * tag is fetched. Returns the exit status.
  */
 int server_main(const struct server_config *config, const struct link *link);

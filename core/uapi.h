@@ -38,14 +38,7 @@ struct ublksrv_ctrl_cmd {
 
 #define UBLK_FEATURES_LEN 8
 
-/* Feature bits of GET_FEATURES and of dev_info.flags. core/features.c has their names. */
-#define UBLK_F_NEED_GET_DATA	(1ULL << 2)
-#define UBLK_F_CMD_IOCTL_ENCODE (1ULL << 6)
-
-#define UBLK_S_DEV_DEAD	    0
-#define UBLK_S_DEV_LIVE	    1
-#define UBLK_S_DEV_QUIESCED 2
-#define UBLK_S_DEV_FAIL_IO  3
+#define UBLK_S_DEV_LIVE 1
 
 struct ublksrv_ctrl_dev_info {
 	uint16_t nr_hw_queues;

@@ -9,7 +9,7 @@ local opt = ublk.options {
   rate = { default = "1%", type = "rate", help = "share of requests that fail" },
   op = { default = "write", type = "enum", values = { "read", "write", "flush", "discard", "any" },
     help = "which requests fail" },
-  errno = { default = "EIO", help = "with what; ENODATA is a medium error" },
+  errno = { default = "EIO", type = "errno", help = "with what; ENODATA is a medium error" },
   seed = { type = "number", help = "seed of the faults (default: --seed)" },
 }
 

@@ -31,10 +31,11 @@ $(TEST_OBJECTS): $(TEST_DIR)/%.o: tests/%.c Makefile tests/tests.mk
 WRAP_queue       := mmap io_uring_submit_and_wait
 WRAP_backend_mem := mmap
 
-$(UNIT_TESTS): $(TEST_DIR)/unit_%: $(TEST_DIR)/unit/%.o $(TEST_DIR)/unit/support.o $(SHARED)
+$(UNIT_TESTS): $(TEST_DIR)/unit_%: $(TEST_DIR)/unit/%.o $(TEST_DIR)/unit/support.o $(SHARED) \
+		core/exports.list
 	$(call say,LD,$@)
-	$(Q)$(CC) $(ALL_LDFLAGS) $(addprefix -Wl$(COMMA)--wrap=,$(WRAP_$*)) -o $@ $^ -lcmocka \
-		$(ALL_LIBS)
+	$(Q)$(CC) $(ALL_LDFLAGS) $(addprefix -Wl$(COMMA)--wrap=,$(WRAP_$*)) -o $@ \
+		$(filter %.o,$^) -lcmocka $(ALL_LIBS)
 
 $(TEST_DIR)/lua-host: $(TEST_DIR)/lua/host.o $(SHARED)
 $(TEST_DIR)/sim-run: $(TEST_DIR)/sim/sim_run.o $(SHARED)

@@ -6,4 +6,5 @@ return {
   args = {},  -- the words after it, "key=value" each
   queue = 0,  -- the queue that this state is for
   help = false, -- true: the script runs only to be asked for its options
+  declared = false, -- it has called ublk.options
 }

@@ -15,13 +15,6 @@ M.ops = {
   flush = C.UL_OP_FLUSH,
   discard = C.UL_OP_DISCARD,
   write_zeroes = C.UL_OP_WRITE_ZEROES,
-  zone_open = C.UL_OP_ZONE_OPEN,
-  zone_close = C.UL_OP_ZONE_CLOSE,
-  zone_finish = C.UL_OP_ZONE_FINISH,
-  zone_append = C.UL_OP_ZONE_APPEND,
-  zone_reset_all = C.UL_OP_ZONE_RESET_ALL,
-  zone_reset = C.UL_OP_ZONE_RESET,
-  report_zones = C.UL_OP_REPORT_ZONES,
 }
 
 local function fail(name, value, accepted)
@@ -82,8 +75,12 @@ function M.backing(kind, path)
   return setmetatable({ kind = kind, path = path }, Backing)
 end
 
+local kinds = {
+  [C.UL_BACKING_NULL] = true, [C.UL_BACKING_MEM] = true, [C.UL_BACKING_FILE] = true,
+}
+
 local function set_backing(c, backing)
-  if getmetatable(backing) ~= Backing then
+  if getmetatable(backing) ~= Backing or not kinds[backing.kind] then
     fail("backing", backing, "ublk.mem(), ublk.file(PATH) or ublk.null()")
   end
   c.backing = backing.kind
@@ -122,8 +119,9 @@ function M.describe(device, c)
   end
   -- A disk with a cache: FLUSH and FUA come through, and a script can see and fail them.
   c.volatile_cache, c.fua = true, true
+  -- Memory: it keeps what is written, and a script that serves all itself does not pay for it.
+  c.backing = C.UL_BACKING_MEM
   for name, value in pairs(device) do set_field(c, name, value) end
-
   local mask = 0
   for name, op in pairs(M.ops) do
     if device.handler or device[name] then mask = bit.bor(mask, bit.lshift(1, op)) end

@@ -10,21 +10,36 @@ local options = require "ublk.options"
 local random = require "ublk.random"
 local report = require "ublk.report"
 
+local ublk = require "ublk"
+
 local M = {}
 local loaded -- the device table that the script returned
+
+-- A script's own modules stand beside it, and not where root happens to be. Its output joins the
+-- log, which never waits; and it can end its device no more than a disk can.
+local function set_environment(path)
+  local beside = (path:match "^(.*/)" or "./") .. "?.lua"
+  package.path = package.path:gsub("%./%?%.lua;?", "") .. ";" .. beside
+  rawset(_G, "print", ublk.log)
+  rawset(os, "exit", function() error("os.exit: a script cannot end its device", 2) end)
+end
 
 local function set_context(path, args, seed, queue)
   context.name = path:match "[^/]+$"
   context.args = args
   context.queue = queue
+  set_environment(path)
   random.seed(ffi.cast("const uint64_t *", seed)[0], queue)
 end
 
 -- A script error as one line. Errors that options.lua raises are tables that say what they are.
 local function failure(err)
-  if type(err) == "table" and err.usage then return "EINVAL", err.usage end
+  local usage = type(err) == "table" and rawget(err, "usage")
+  if type(usage) == "string" then return "EINVAL", usage end
+  local ok, text = pcall(tostring, err)
+  if not ok then text = context.name .. ": an error that cannot be told as text" end
   -- Of `require`, say, the first line of many: the rest lists places that nobody wants to know.
-  return "ENOEXEC", (tostring(err):match("^[^\n]*"):gsub(":$", ""))
+  return "ENOEXEC", (text:match("^[^\n]*"):gsub(":$", ""))
 end
 
 local function load_chunk(path)

@@ -29,8 +29,7 @@ local function buffers_by_op(queue)
     buffers[tag] = queue.buffers + tag * queue.max_io
   end
   for op in pairs(op_name) do by_op[op] = none end
-  by_op[C.UL_OP_READ], by_op[C.UL_OP_WRITE] = buffers, buffers
-  by_op[C.UL_OP_ZONE_APPEND], by_op[C.UL_OP_REPORT_ZONES] = buffers, buffers
+  by_op[C.UL_OP_READ], by_op[C.UL_OP_WRITE] = buffers, buffers -- as transport_op_has_data says
   return by_op
 end
 

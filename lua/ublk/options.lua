@@ -3,6 +3,7 @@
 -- table. The same table checks the key=value words and makes the --help text.
 -- Errors are tables { usage = message }, so that the program can exit with 2.
 local context = require "ublk.context"
+local errno = require "ublk.errno"
 local units = require "ublk.units"
 
 local M = {}
@@ -25,6 +26,9 @@ local parsers = {
     local known = { ["true"] = true, yes = true, on = true, ["1"] = true,
       ["false"] = false, no = false, off = false, ["0"] = false }
     return known[tostring(value)], "yes or no"
+  end,
+  errno = function(value)
+    return errno.verdict[value] and value or nil, "an errno name such as EIO, ENODATA, ENOSPC"
   end,
   enum = function(value, declaration)
     for _, choice in ipairs(declaration.values) do
@@ -62,6 +66,13 @@ local function check_declaration(name, declaration)
   if declaration.type == "enum" and type(declaration.values) ~= "table" then
     error(("ublk.options: %s: an enum needs values = { … }"):format(name), level)
   end
+  if declaration.default ~= nil then
+    local value, accepted = parsers[declaration.type or "string"](declaration.default, declaration)
+    if value == nil then
+      error(("ublk.options: %s: default = %s: needs %s"):format(name,
+        tostring(declaration.default), accepted), level)
+    end
+  end
 end
 
 local function parse(name, declaration, text)
@@ -87,7 +98,8 @@ end
 
 --- Declare the script's options and get their values.
 -- declarations: { name = { type, default, help, values, required } }; type is one of size
--- (bytes), time (seconds), rate (0 to 1), number, bool, enum (with values = { … }), string.
+-- (bytes), time (seconds), rate (0 to 1), number, bool, errno (its name), enum (with values =
+-- { … }), string.
 -- Returns a table of typed values; an option without default that was not given is nil.
 function M.declare(declarations)
   for name, declaration in pairs(declarations) do check_declaration(name, declaration) end

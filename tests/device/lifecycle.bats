@@ -86,6 +86,72 @@ in_flight() { [[ $(awk '{ print $2 }' "/sys/block/${device#/dev/}/inflight") -gt
   end_device
 }
 
+@test "Ctrl-Z and Ctrl-\\: the device goes on, and is removed" {
+  start_device ramdisk.lua size=64M
+  # What a terminal does, to the process group; bats gives a background command none of its own.
+  kill -TSTP "$server"
+  run -0 timeout 20 dd if="$device" of=/dev/null bs=4k count=8 iflag=direct
+  [[ $(ps -o pgid= -p "$(server_process)") -ne $(ps -o pgid= -p "$server") ]]
+  kill -CONT "$server"
+  end_device QUIT
+  no_devices
+}
+
+@test "started with SIGCHLD ignored, a captive command's end is seen" {
+  run -5 perl -e '$SIG{CHLD} = "IGNORE"; exec @ARGV' "$program" ramdisk.lua -- sh -c 'exit 5'
+}
+
+@test "started with stdin, stdout and stderr closed" {
+  run -6 sh -c '"$0" ramdisk.lua -- sh -c "exit 6" <&- >&- 2>&-' "$program"
+}
+
+@test "a child that was there before does not end the start" {
+  script 'ublk.random() local t = os.clock() while os.clock() - t < 0.5 do end
+    return { size = "64M" }'
+  run -4 sh -c 'sleep 0.2 & exec "$0" "$1" -- sh -c "exit 4"' "$program" "$script"
+}
+
+@test "a reader of stderr that does not read holds up nobody" {
+  mkfifo "$BATS_TEST_TMPDIR/pipe"
+  exec 7<>"$BATS_TEST_TMPDIR/pipe" # open, and never read
+  script 'return { size = "64M", write = function(sector)
+    for i = 1, 50 do print(("x"):rep(3000)) end end }'
+  "$program" "$script" >"$BATS_TEST_TMPDIR/node" 2>"$BATS_TEST_TMPDIR/pipe" 3>&- &
+  server=$!
+  wait_until 30 test -s "$BATS_TEST_TMPDIR/node"
+  read -r device <"$BATS_TEST_TMPDIR/node"
+  run -0 timeout 30 dd if=/dev/zero of="$device" bs=4k count=4 oflag=direct
+  end_device
+  exec 7>&-
+}
+
+@test "what a script has started goes with its server" {
+  script 'return { size = "64M", write = function() os.execute("sleep 777 &") end }'
+  start_device "$script"
+  dd if=/dev/zero of="$device" bs=4k count=1 oflag=direct status=none
+  pgrep -f '^sleep 777'
+  end_device
+  run pgrep -f '^sleep 777'
+  [[ $status -ne 0 ]]
+}
+
+@test "the last process of a mount namespace, with a file system on its own device" {
+  mkdir "$BATS_TEST_TMPDIR/mnt"
+  local i
+  for i in 1 2 3; do
+    unshare -m --propagation private -- "$program" ramdisk.lua size=64M -- sh -c "
+      mkfs.ext4 -q \$DEV; mount \$DEV $BATS_TEST_TMPDIR/mnt
+      dd if=/dev/zero of=$BATS_TEST_TMPDIR/mnt/file bs=1M count=5 status=none
+      kill -9 \$PPID" 2>/dev/null 3>&- &
+    server=$!
+    wait_until 60 has_ended "$server"
+    wait_until 20 no_block_devices
+    wait_until 20 nothing_in_d_state
+  done
+  server=''
+  orphan_expected=1
+}
+
 @test "eight devices at once" {
   local i pids=() nodes
   for i in 0 1 2 3 4 5 6 7; do

@@ -26,7 +26,7 @@ static int drive(lua_State *L)
 		lua_pushvalue(L, 4);
 		lua_xmove(L, worker, 1);
 		while ((status = lua_resume(worker, args)) != LUA_YIELD ||
-		       lua_touserdata(worker, -1) != &idle) {
+		       lua_gettop(worker) != 1 || lua_touserdata(worker, 1) != &idle) {
 			lua_pushvalue(L, 2);
 			lua_pushstring(L, status == LUA_YIELD ? NULL : lua_tostring(worker, -1));
 			lua_call(L, 1, 1);

@@ -9,7 +9,7 @@ local options = require "ublk.options"
 local M = {}
 
 function M.setUp()
-  context.name, context.args, context.help, context.declared = "disk.lua", {}, false, nil
+  context.name, context.args, context.help, context.declared = "disk.lua", {}, false, false
 end
 
 local function given(words, declarations)
@@ -128,7 +128,7 @@ function M.test_mistakes_of_the_declaration_are_the_authors()
   lu.assertStrContains(declaration_error "{ a = { typ = 'size' } }",
     'a: unknown attribute "typ"; there are default, help, required, type, values')
   lu.assertStrContains(declaration_error "{ a = { type = 'sise' } }",
-    'a: unknown type "sise"; there are bool, enum, number, rate, size, string, time')
+    'a: unknown type "sise"; there are bool, enum, errno, number, rate, size, string, time')
   lu.assertStrContains(declaration_error "{ a = { type = 'enum' } }", "a: an enum needs values")
   lu.assertStrContains(declaration_error "{ a = 5 }", "each option is name = {")
   lu.assertStrContains(declaration_error "{ { type = 'size' } }", "each option is name = {")

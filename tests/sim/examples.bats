@@ -131,7 +131,7 @@ faults() {
 @test "a script that keeps the data itself is held to it" {
   echo 'local ffi = require "ffi"
     local data = ffi.new("uint8_t[?]", 2 ^ 20)
-    return { size = "1M",
+    return { size = "1M", backing = require("ublk").null(),
       write = function(s, n, buf) ffi.copy(data + s * 512, buf, n) return true end,
       read = function(s, n, buf) ffi.copy(buf, data + s * 512, n) return true end,
       write_zeroes = function(s, n) ffi.fill(data + s * 512, n) return true end }' >own.lua

@@ -131,8 +131,7 @@ static int open_queue(struct transport **t)
 	return queue_open(t, &(struct queue_config){ .char_fd = driver.char_fd,
 						     .queue = QUEUE,
 						     .depth = DEPTH,
-						     .max_io = MAX_IO,
-						     .desc_stride = DESC });
+						     .max_io = MAX_IO });
 }
 
 static int driver_open(void **state)

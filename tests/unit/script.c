@@ -208,6 +208,10 @@ static void no_yielded_value_is_taken_for_the_end_of_a_batch(void **state)
 
 	assert_int_equal(rig.result[0], -EIO);
 	assert_others_served(&rig);
+	/* Nothing at all, and a collector that looks at the coroutine's stack at once. */
+	rig = run_body("collectgarbage('setpause', 0); coroutine.yield()");
+	assert_int_equal(rig.result[0], -EIO);
+	assert_others_served(&rig);
 	rig = run_body("coroutine.yield({})");
 	assert_int_equal(rig.result[0], -EIO);
 	assert_others_served(&rig);
