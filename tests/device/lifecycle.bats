@@ -141,10 +141,12 @@ in_flight() { [[ $(awk '{ print $2 }' "/sys/block/${device#/dev/}/inflight") -gt
   for i in 1 2 3; do
     unshare -m --propagation private -- "$program" ramdisk.lua size=64M -- sh -c "
       mkfs.ext4 -q \$DEV; mount \$DEV $BATS_TEST_TMPDIR/mnt
-      dd if=/dev/zero of=$BATS_TEST_TMPDIR/mnt/file bs=1M count=5 status=none
+      dd if=/dev/zero of=$BATS_TEST_TMPDIR/mnt/file bs=1M count=5 status=none &&
+        touch $BATS_TEST_TMPDIR/mounted-$i
       kill -9 \$PPID" 2>/dev/null 3>&- &
     server=$!
     wait_until 60 has_ended "$server"
+    [[ -e $BATS_TEST_TMPDIR/mounted-$i ]]
     wait_until 20 no_block_devices
     wait_until 20 nothing_in_d_state
   done
