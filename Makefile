@@ -29,8 +29,10 @@ WARNINGS := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototy
             -Wpointer-arith -Wvla -Wundef -Wformat=2 -Wno-unused-parameter
 CFLAGS   ?= -O2 -g
 # Expanded when first used, so that `make demo` can install the packages before.
-PKG_CFLAGS = $(eval PKG_CFLAGS := $$(shell pkg-config --cflags $(PACKAGES)))$(PKG_CFLAGS)
-PKG_LIBS   = $(eval PKG_LIBS := $$(shell pkg-config --libs $(PACKAGES)))$(PKG_LIBS)
+PKG_CONFIG = $(or $(shell pkg-config $(1) $(PACKAGES) 2>/dev/null),$(error \
+	$(PACKAGES) and pkg-config are needed: run scripts/deps build))
+PKG_CFLAGS = $(eval PKG_CFLAGS := $$(call PKG_CONFIG,--cflags))$(PKG_CFLAGS)
+PKG_LIBS   = $(eval PKG_LIBS := $$(call PKG_CONFIG,--libs))$(PKG_LIBS)
 ALL_CFLAGS = -std=gnu11 -D_GNU_SOURCE -iquote core $(WARNINGS) $(CFLAGS) $(SAN_FLAGS_$(SAN)) \
              $(PKG_CFLAGS) -pthread
 # LuaJIT finds ul_* functions and embedded modules as symbols of the program.

@@ -33,6 +33,11 @@ int locate_script(const char *name, char path[PATH_MAX])
 		if (snprintf(path, PATH_MAX, "%s/%s/%s", program, places[i], name) < PATH_MAX &&
 		    access(path, F_OK) == 0)
 			return 0;
-	log_error("%s: no such script here or among the examples that come with ublk-lua", name);
+	if (errno == EACCES)
+		log_error("%s: cannot look among the examples of ublk-lua: %s", name,
+			  strerror(errno));
+	else
+		log_error("%s: no such script here or among the examples that come with ublk-lua",
+			  name);
 	return -ENOENT;
 }

@@ -17,8 +17,10 @@ int transport_alloc(struct transport *t, unsigned queue, unsigned depth, uint32_
 	/* Pages come with their first use: a device at depth 1 does not pay for depth 128. */
 	buffers = mmap(NULL, (size_t)depth * max_io, PROT_READ | PROT_WRITE,
 		       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (buffers != MAP_FAILED)
+	if (buffers != MAP_FAILED) {
+		(void)madvise(buffers, (size_t)depth * max_io, MADV_NOHUGEPAGE);
 		t->shared.buffers = buffers;
+	}
 	if (!t->shared.reqs || !t->shared.batch || !t->shared.buffers)
 		return -ENOMEM;
 

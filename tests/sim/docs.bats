@@ -16,16 +16,20 @@ blocks() {
     inside { print >("block-" n) }' "$1"
 }
 
-@test "each Lua script of the README serves a workload" {
-  blocks "$top/README.md" lua
-  local block count=0
-  for block in block-*; do
-    mv "$block" "$block.lua"
-    "$build/tests/sim-run" -n 2000 "$block.lua" >out
-    jq -e '[.ops[].requests] | add == 2000' out
-    count=$((count + 1))
+@test "each Lua script of the READMEs serves a workload" {
+  local block file count=0
+  for file in "$top/README.md" "$top/examples/README.md"; do
+    blocks "$file" lua
+    for block in block-*; do
+      mv "$block" script.lua
+      # A script that stores wrong data on purpose is told by the model with status 1.
+      "$build/tests/sim-run" -n 2000 script.lua >out || [ "$file" != "$top/README.md" ]
+      jq -e '[.ops[].requests] | add == 2000' out
+      jq -e '.sim_faults == 0' out
+      count=$((count + 1))
+    done
   done
-  [ "$count" -ge 1 ]
+  [ "$count" -ge 2 ]
 }
 
 @test "the script of the README's terminal scene fails every tenth write, and its output is real" {
