@@ -5,7 +5,7 @@
  * such a command in flight does not get as far as closing its files when it is
  * killed, and the driver fails a dead server's requests only when /dev/ublkcN
  * is closed. In one process a script that hangs while the device is stopped is
- * a task in D state until the host is booted again (seen on 6.12 and 7.3).
+ * a task in D state until the host is booted again (seen on 6.12).
  */
 #include "device.h"
 
