@@ -63,6 +63,44 @@ struct ul_queue {
 	uint32_t pad;
 };
 
+enum ul_limit {
+	UL_NAME = 48, /* bytes of a name, its zero included */
+	UL_LAYERS = 32,
+	UL_COUNTERS = 128,
+	UL_HISTOGRAMS = 32,
+	UL_BUCKETS = 976, /* of a histogram: 16 to 31 whole, then 16 for each power of two */
+};
+
+/* "Did my fault fire?": one for each layer, by name. Doubles count exactly to 2^53. */
+struct ul_layer_stats {
+	double seen; /* requests that reached it */
+	double hit;  /* of these, those that it answered, held up or marked with req:hit() */
+	char name[UL_NAME];
+};
+
+struct ul_counter {
+	double value;
+	char name[UL_NAME];
+};
+
+/* What the numbers of a histogram are, for who prints them. */
+enum ul_unit { UL_UNIT_COUNT = 0, UL_UNIT_NS = 1, UL_UNIT_BYTES = 2 };
+
+struct ul_histogram {
+	double count, sum, min, max;
+	uint64_t bucket[UL_BUCKETS];
+	int32_t unit; /* enum ul_unit */
+	char name[UL_NAME];
+};
+
+/* What the script of one queue counts; in memory that outlives the server. One writer. */
+struct ul_script_stats {
+	uint32_t layers, counters, histograms; /* how many of each are in use */
+	struct ul_layer_stats layer[UL_LAYERS];
+	struct ul_counter counter[UL_COUNTERS];
+	struct ul_histogram histogram[UL_HISTOGRAMS];
+};
+
 enum ul_backing {
 	UL_BACKING_NULL = 0,
 	UL_BACKING_MEM = 1,

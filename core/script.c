@@ -133,7 +133,8 @@ static int load(struct script *s, const char *how, const struct script_config *c
 	lua_pushlightuserdata(L, (void *)&cfg->seed);
 	lua_pushnumber(L, cfg->queue);
 	lua_pushlightuserdata(L, dev);
-	ret = call_engine(L, how, 5, 2);
+	lua_pushlightuserdata(L, cfg->stats);
+	ret = call_engine(L, how, 6, 2);
 	return ret ? ret : load_result(L);
 }
 

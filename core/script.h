@@ -18,6 +18,7 @@ struct script_config {
 	unsigned arg_count;
 	uint64_t seed;
 	uint32_t queue; /* which queue this state is for: its random stream */
+	struct ul_script_stats *stats; /* where it counts; must outlive the script */
 };
 
 /*

@@ -42,6 +42,7 @@ static int open_script(struct server *s, unsigned queue, struct script **script,
 		.arg_count = s->config->arg_count,
 		.seed = s->config->seed,
 		.queue = queue,
+		.stats = &s->share->queue[queue].stats.script,
 	};
 
 	return script_open(script, &cfg, spec);

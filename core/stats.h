@@ -20,6 +20,7 @@ struct stats_op {
 struct stats {
 	struct stats_op op[UL_OP_COUNT];
 	uint64_t rounds; /* times that the queue waited for requests */
+	struct ul_script_stats script;
 };
 
 /* "read", "write_zeroes", …, or NULL for a number that is no op. */

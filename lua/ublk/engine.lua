@@ -54,9 +54,12 @@ local function load_chunk(path)
   return chunk
 end
 
---- Load the script at `path`; `c` (struct ul_device *) gets its device.
-function M.load(path, args, seed, queue, c)
+--- Load the script at `path`; `c` (struct ul_device *) gets its device, and what the script counts
+-- goes to `stats` (struct ul_script_stats *).
+function M.load(path, args, seed, queue, c, stats)
   set_context(path, args, seed, queue)
+  context.stats = stats ~= nil and ffi.cast("struct ul_script_stats *", stats)
+    or ffi.new "struct ul_script_stats" -- nobody wants to know
   local chunk, errno, message = load_chunk(path)
   if not chunk then return errno, message end
 
