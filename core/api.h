@@ -150,3 +150,9 @@ void ul_rng_seed(struct ul_rng *rng, uint64_t seed, uint32_t stream);
 
 /* The next number of `rng`, in [0, 1), with 53 random bits. */
 double ul_rng_next(struct ul_rng *rng);
+
+/*
+ * Count `n` (whole, from 1) times `value` in `h`. What is negative or no number counts as 0, what
+ * is above 2^64 as 2^64. The histogram's one writer.
+ */
+void ul_histogram_add(struct ul_histogram *h, double value, double n);
