@@ -1,13 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include "stats.h"
 
-#include <errno.h>
-#include <inttypes.h>
-#include <jansson.h>
-#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
-#include "log.h"
+#include "histogram.h"
 
 static const char *const op_names[UL_OP_COUNT] = {
 	[UL_OP_READ] = "read",
@@ -29,6 +26,80 @@ const char *stats_op_name(unsigned op)
 	return op < UL_OP_COUNT ? op_names[op] : NULL;
 }
 
+/* A server that crashed may have left anything in the memory that we share with it. */
+static unsigned at_most(uint32_t used, unsigned room)
+{
+	return used < room ? used : room;
+}
+
+unsigned stats_layers(const struct ul_script_stats *script)
+{
+	return at_most(script->layers, UL_LAYERS);
+}
+
+unsigned stats_counters(const struct ul_script_stats *script)
+{
+	return at_most(script->counters, UL_COUNTERS);
+}
+
+unsigned stats_histograms(const struct ul_script_stats *script)
+{
+	return at_most(script->histograms, UL_HISTOGRAMS);
+}
+
+static void copy_name(char *to, const char *from)
+{
+	memcpy(to, from, UL_NAME - 1);
+	to[UL_NAME - 1] = '\0';
+}
+
+static void add_layer(struct ul_script_stats *sum, const struct ul_layer_stats *layer)
+{
+	unsigned i = 0;
+
+	while (i < sum->layers && strncmp(sum->layer[i].name, layer->name, UL_NAME - 1) != 0)
+		i++;
+	if (i == UL_LAYERS)
+		return;
+	if (i == sum->layers) {
+		copy_name(sum->layer[i].name, layer->name);
+		sum->layers++;
+	}
+	sum->layer[i].seen += layer->seen;
+	sum->layer[i].hit += layer->hit;
+}
+
+static void add_counter(struct ul_script_stats *sum, const struct ul_counter *counter)
+{
+	unsigned i = 0;
+
+	while (i < sum->counters && strncmp(sum->counter[i].name, counter->name, UL_NAME - 1) != 0)
+		i++;
+	if (i == UL_COUNTERS)
+		return;
+	if (i == sum->counters) {
+		copy_name(sum->counter[i].name, counter->name);
+		sum->counters++;
+	}
+	sum->counter[i].value += counter->value;
+}
+
+static void add_histogram(struct ul_script_stats *sum, const struct ul_histogram *h)
+{
+	unsigned i = 0;
+
+	while (i < sum->histograms && strncmp(sum->histogram[i].name, h->name, UL_NAME - 1) != 0)
+		i++;
+	if (i == UL_HISTOGRAMS)
+		return;
+	if (i == sum->histograms) {
+		copy_name(sum->histogram[i].name, h->name);
+		sum->histogram[i].unit = h->unit;
+		sum->histograms++;
+	}
+	histogram_merge(&sum->histogram[i], h);
+}
+
 static void add(struct stats *sum, const struct stats *s)
 {
 	for (unsigned op = 0; op < UL_OP_COUNT; op++) {
@@ -37,83 +108,24 @@ static void add(struct stats *sum, const struct stats *s)
 		sum->op[op].errors += s->op[op].errors;
 		sum->op[op].scripted += s->op[op].scripted;
 		sum->op[op].injected += s->op[op].injected;
+		/* Untouched pages stay so: there is no latency where there was no request. */
+		if (s->op[op].requests)
+			histogram_merge(&sum->latency[op], &s->latency[op]);
 	}
 	sum->rounds += s->rounds;
+	for (unsigned i = 0; i < stats_layers(&s->script); i++)
+		add_layer(&sum->script, &s->script.layer[i]);
+	for (unsigned i = 0; i < stats_counters(&s->script); i++)
+		add_counter(&sum->script, &s->script.counter[i]);
+	for (unsigned i = 0; i < stats_histograms(&s->script); i++)
+		add_histogram(&sum->script, &s->script.histogram[i]);
 }
 
-static struct stats total(const struct stats_report *report)
+struct stats *stats_total(const struct stats_report *report)
 {
-	struct stats sum = { 0 };
+	struct stats *sum = calloc(1, sizeof(*sum));
 
-	for (unsigned q = 0; q < report->queues; q++)
-		add(&sum, report->queue[q]);
+	for (unsigned q = 0; sum && q < report->queues; q++)
+		add(sum, report->queue[q]);
 	return sum;
-}
-
-static json_t *ops_json(const struct stats *s)
-{
-	json_t *ops = json_object();
-
-	for (unsigned op = 0; op < UL_OP_COUNT; op++) {
-		const struct stats_op *c = &s->op[op];
-
-		if (!c->requests || !op_names[op])
-			continue;
-		json_object_set_new(ops, op_names[op],
-				    json_pack("{s:I, s:I, s:I, s:I, s:I}", "requests",
-					      (json_int_t)c->requests, "bytes",
-					      (json_int_t)c->bytes, "errors", (json_int_t)c->errors,
-					      "scripted", (json_int_t)c->scripted, "injected",
-					      (json_int_t)c->injected));
-	}
-	return ops;
-}
-
-static json_t *report_json(const struct stats_report *report)
-{
-	struct stats sum = total(report);
-	json_t *queues = json_array();
-
-	for (unsigned q = 0; q < report->queues; q++)
-		json_array_append_new(queues, json_pack("{s:i, s:I, s:o}", "id", (int)q, "rounds",
-							(json_int_t)report->queue[q]->rounds, "ops",
-							ops_json(report->queue[q])));
-	return json_pack("{s:s, s:s, s:I, s:o, s:o}", "device", report->node, "script",
-			 report->script, "seed", (json_int_t)report->seed, "queues", queues,
-			 "total", ops_json(&sum));
-}
-
-int stats_write(const struct stats_report *report, const char *path)
-{
-	json_t *root = report_json(report);
-	int ret = 0;
-
-	if (!root) {
-		log_error("--stats %s: out of memory", path);
-		return -ENOMEM;
-	}
-	if (json_dump_file(root, path, JSON_INDENT(2)) < 0) {
-		ret = errno ? -errno : -EIO;
-		log_error("--stats %s: %s", path, strerror(-ret));
-	}
-	json_decref(root);
-	return ret;
-}
-
-void stats_print(const struct stats_report *report)
-{
-	struct stats sum = total(report);
-
-	fprintf(stderr, "%-14s %12s %16s %10s %12s %10s\n", "op", "requests", "bytes", "errors",
-		"to script", "injected");
-	for (unsigned op = 0; op < UL_OP_COUNT; op++) {
-		const struct stats_op *c = &sum.op[op];
-
-		if (c->requests && op_names[op])
-			fprintf(stderr,
-				"%-14s %12" PRIu64 " %16" PRIu64 " %10" PRIu64 " %12" PRIu64
-				" %10" PRIu64 "\n",
-				op_names[op], c->requests, c->bytes, c->errors, c->scripted,
-				c->injected);
-	}
 }

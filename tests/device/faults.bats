@@ -15,8 +15,8 @@ teardown() { device_teardown; }
   done
   dd if="$device" of=/dev/null bs=1M count=16 iflag=direct status=none
   end_device
-  holds '.total.write | .requests == .errors and .requests == .injected'
-  holds '.total.read | .errors + .scripted == 0'
+  holds '.total.ops.write | .requests == .errors and .requests == .injected'
+  holds '.total.ops.read | .errors + .scripted == 0'
 }
 
 # workload SEED: one fio job of fixed writes under 1 % of faults, by a new device; the digest of
@@ -31,7 +31,7 @@ workload() {
   digest=$(dd if="$device" bs=1M iflag=direct status=none | sha256sum)
   end_device
   seen=$(jq '.jobs[0].total_err' "$dir/fio")
-  injected=$(jq '.total.write.injected' "$dir/stats")
+  injected=$(jq '.total.ops.write.injected' "$dir/stats")
 }
 
 @test "rate=1%: the same seed and workload fail the same sectors twice, another seed others" {
@@ -124,6 +124,6 @@ workload() {
   run dd if=/dev/zero of="$device" bs=4k count=1 oflag=direct conv=fsync
   [[ $status -ne 0 ]]
   end_device
-  holds '.total.write.scripted + .total.read.scripted == 0'
-  holds '.total.flush | .injected > 0 and .injected == .scripted'
+  holds '.total.ops.write.scripted + .total.ops.read.scripted == 0'
+  holds '.total.ops.flush | .injected > 0 and .injected == .scripted'
 }

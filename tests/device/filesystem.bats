@@ -54,7 +54,7 @@ verify() {
   start_device --stats "$BATS_TEST_TMPDIR/stats" "$script"
   verify --iodepth=64 --size=16M
   end_device
-  holds '.total.write | .requests == .scripted'
+  holds '.total.ops.write | .requests == .scripted'
 }
 
 @test "four queues of depth 32, fio verify on all CPUs: each queue serves its own requests" {
@@ -66,7 +66,7 @@ verify() {
   holds '.queues | length == 4'
   # With the descriptors of one queue read for another, neither the data nor these would be right.
   holds '[.queues[].ops.write.requests > 100] | all'
-  holds '.total.write.requests >= 8192'
+  holds '.total.ops.write.requests >= 8192'
 }
 
 @test "a backing file holds what was written to the device" {
