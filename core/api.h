@@ -68,6 +68,7 @@ enum ul_limit {
 	UL_LAYERS = 32,
 	UL_COUNTERS = 128,
 	UL_HISTOGRAMS = 32,
+	UL_SHARED = 256, /* cells of ublk.shared */
 	UL_BUCKETS = 976, /* of a histogram: 16 to 31 whole, then 16 for each power of two */
 };
 
@@ -156,3 +157,19 @@ double ul_rng_next(struct ul_rng *rng);
  * is above 2^64 as 2^64. The histogram's one writer.
  */
 void ul_histogram_add(struct ul_histogram *h, double value, double n);
+
+/* A whole number within 2^53 that all queues of a device share. Atomic; any thread. */
+struct ul_shared;
+
+/* The cell of this name in the process; a new one begins with `initial`. NULL: no place is left. */
+struct ul_shared *ul_shared_cell(const char *name, double initial);
+double ul_shared_get(struct ul_shared *cell);
+void ul_shared_set(struct ul_shared *cell, double value);
+
+/* These return what is then in the cell. */
+double ul_shared_add(struct ul_shared *cell, double n);
+double ul_shared_max(struct ul_shared *cell, double value);
+double ul_shared_min(struct ul_shared *cell, double value);
+
+/* Set to `value` what is `expected`: 1, or 0 when it was something else. */
+int32_t ul_shared_cas(struct ul_shared *cell, double expected, double value);
