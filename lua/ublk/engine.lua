@@ -28,6 +28,7 @@ local function set_context(path, args, seed, queue)
   context.name = path:match "[^/]+$"
   context.args = args
   context.queue = queue
+  ublk.queue = queue
   set_environment(path)
   random.seed(ffi.cast("const uint64_t *", seed)[0], queue)
 end
@@ -55,11 +56,12 @@ local function load_chunk(path)
 end
 
 --- Load the script at `path`; `c` (struct ul_device *) gets its device, and what the script counts
--- goes to `stats` (struct ul_script_stats *).
+-- goes to `stats` (struct ul_script_stats *, NULL: nobody wants to know).
 function M.load(path, args, seed, queue, c, stats)
   set_context(path, args, seed, queue)
-  context.stats = stats ~= nil and ffi.cast("struct ul_script_stats *", stats)
-    or ffi.new "struct ul_script_stats" -- nobody wants to know
+  local given = ffi.cast("struct ul_script_stats *", stats)
+  -- Light userdata is never nil, a pointer that is NULL is.
+  context.stats = given ~= nil and given or ffi.new "struct ul_script_stats"
   local chunk, errno, message = load_chunk(path)
   if not chunk then return errno, message end
 

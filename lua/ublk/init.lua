@@ -2,9 +2,11 @@
 -- What a script gets from `require "ublk"`.
 local C = require "ublk.ffi"
 local context = require "ublk.context"
+local counters = require "ublk.counters"
 local device = require "ublk.device"
 local options = require "ublk.options"
 local random = require "ublk.random"
+local shared = require "ublk.shared"
 local units = require "ublk.units"
 
 local ublk = {}
@@ -33,6 +35,16 @@ function ublk.randomseed(seed)
   end
   random.seed(seed, context.queue)
 end
+
+--- What -v and --stats show under names: counter(name):add([n]), histogram(name [, unit])
+-- :record(value); see counters.lua.
+ublk.counter, ublk.histogram = counters.counter, counters.histogram
+
+--- Numbers that all queues of the device share; see shared.lua.
+ublk.shared = shared.shared
+
+--- Which queue this is, from 0: the script runs once for each. The engine sets it.
+ublk.queue = context.queue
 
 --- Text to number, as options of these types are read: bytes, seconds, a share from 0 to 1.
 -- Each returns the number, or nil and what is accepted.
