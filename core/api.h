@@ -68,7 +68,7 @@ enum ul_limit {
 	UL_LAYERS = 32,
 	UL_COUNTERS = 128,
 	UL_HISTOGRAMS = 32,
-	UL_SHARED = 256, /* cells of ublk.shared */
+	UL_SHARED = 256,  /* cells of ublk.shared */
 	UL_BUCKETS = 976, /* of a histogram: 16 to 31 whole, then 16 for each power of two */
 };
 
