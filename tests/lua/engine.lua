@@ -47,6 +47,22 @@ local function load(text, args)
   return ok, message, c
 end
 
+function M.test_a_script_knows_its_queue_and_counts_where_c_looks()
+  write [[
+local ublk = require "ublk"
+ublk.counter("on queue " .. ublk.queue):add(2)
+return { size = "1M" }
+]]
+  local stats = ffi.new "struct ul_script_stats[1]"
+  for _, place in ipairs { stats, ffi.cast("void *", nil) } do
+    lu.assertEquals({ engine.load(path, {}, seed, 3, ffi.new "struct ul_device", place) }, { true })
+  end
+  engine.load(path, {}, seed, 0, ffi.new "struct ul_device", nil) -- as the other tests have it
+  lu.assertEquals(stats[0].counters, 1)
+  lu.assertEquals(ffi.string(stats[0].counter[0].name), "on queue 3")
+  lu.assertEquals(stats[0].counter[0].value, 2)
+end
+
 function M.test_help_is_the_leading_comment_usage_and_options()
   local text, ok = help [[
 #!/usr/bin/env ublk-lua
