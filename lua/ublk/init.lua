@@ -50,6 +50,10 @@ ublk.queue = context.queue
 -- Each returns the number, or nil and what is accepted.
 ublk.size, ublk.time, ublk.rate = units.size, units.time, units.rate
 
+--- Text to a table { from, to } of bytes, or with "time" as second argument of seconds; or nil
+-- and what is accepted. See units.lua for how a range is written.
+ublk.range = units.range
+
 --- One line to the program's log.
 function ublk.log(...)
   local words = { ... }

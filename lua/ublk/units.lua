@@ -1,7 +1,8 @@
 -- SPDX-License-Identifier: MIT
--- Text to numbers: sizes, times, rates. Each function takes what a user wrote
--- (a string, or a number as it is) and returns a number, or nil and what would
--- have been accepted. Exported as ublk.size, ublk.time, ublk.rate.
+-- Text to numbers: sizes, times, rates, ranges. Each function takes what a user
+-- wrote (a string, or a number as it is) and returns a number (of a range, two
+-- in a table), or nil and what would have been accepted. Exported as ublk.size,
+-- ublk.time, ublk.rate, ublk.range.
 local M = {}
 
 local powers = { [""] = 0, K = 1, M = 2, G = 3, T = 4, P = 5 }
@@ -51,6 +52,42 @@ function M.rate(value)
   end
   if not number or not (number >= 0 and number <= 1) then return nil, accepted end
   return number
+end
+
+local ranges = {
+  size = { read = M.size, accepted = "a range such as 0..1M, 1M.., ..1M, 64K+4K, all" },
+  time = { read = M.time, single = true,
+    accepted = "a time such as 5ms, or a range such as 2ms..10ms, ..1s" },
+}
+
+-- The two ends as they are written, or as numbers; nil and nil when it is no range.
+local function range_ends(value, kind)
+  if type(value) == "table" then
+    if #value == 2 then return value[1], value[2] end
+    return nil
+  end
+  local text = tostring(value):match "^%s*(.-)%s*$"
+  if text == "all" then return 0, math.huge end
+  local from, to = text:match "^(.-)%s*%.%.%s*(.*)$"
+  if from and text ~= ".." then return from == "" and 0 or from, to == "" and math.huge or to end
+  local start, length = text:match "^(.-)%s*%+%s*(.*)$"
+  start, length = kind.read(start), kind.read(length)
+  if start and length then return start, start + length end
+  if kind.single then return value, value end
+end
+
+--- { from, to } of bytes, `to` not among them: "0..1M", "1M.." (`to` is math.huge), "..1M",
+-- "64K+4K" (start and length), "all", or a table of the two. With of = "time" of seconds, both
+-- ends among them, and one time such as "5ms" is a range too.
+function M.range(value, of)
+  local kind = ranges[of or "size"]
+  if not kind then error("range: of is \"size\" or \"time\"", 2) end
+  local from, to = range_ends(value, kind)
+  from, to = from and kind.read(from), to and (to == math.huge and to or kind.read(to))
+  if not from or not to then return nil, kind.accepted end
+  if from > to then return nil, "a range that does not end before it begins" end
+  if from == to and not kind.single then return nil, "a range that is not empty" end
+  return { from, to }
 end
 
 return M

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- lua/ublk/units.lua: every form of a size, a time and a rate that the text
--- promises, and what is none.
+-- lua/ublk/units.lua: every form of a size, a time, a rate and a range that the
+-- text promises, and what is none.
 local lu = require "luaunit"
 local units = require "ublk.units"
 
@@ -67,6 +67,62 @@ end
 function M.test_what_is_no_rate()
   check_refused(units.rate, { "", "%", "1%%", "101%", "-1%", "1.01", "-0.1", "2:1", "1:0", "0:0",
     "1:", ":1", "nan", "inf", "x", 2, -1, 0 / 0, {}, true })
+end
+
+function M.test_ranges_are_two_numbers_of_bytes()
+  local all = math.huge
+  local cases = {
+    ["0..1M"] = { 0, 2 ^ 20 }, ["4096..8192"] = { 4096, 8192 }, ["1.5K..2K"] = { 1536, 2048 },
+    ["1M.."] = { 2 ^ 20, all }, ["..1M"] = { 0, 2 ^ 20 }, ["0.."] = { 0, all }, all = { 0, all },
+    ["64K+4K"] = { 65536, 69632 }, ["0+512"] = { 0, 512 }, [" 1K .. 2K "] = { 1024, 2048 },
+    ["1K + 1K"] = { 1024, 2048 },
+  }
+  for text, range in pairs(cases) do lu.assertEquals(units.range(text), range, text) end
+  lu.assertEquals(units.range("0..1K", "size"), { 0, 1024 })
+end
+
+function M.test_a_range_may_be_a_table()
+  for _, value in ipairs { { 0, 4096 }, { "0", "4K" }, { 0, "4K" } } do
+    lu.assertEquals(units.range(value), { 0, 4096 })
+  end
+  local parsed = units.range "1M.."
+  lu.assertEquals(units.range(parsed), parsed)
+  lu.assertEquals(units.range({ "1ms", 2 }, "time"), { 0.001, 2 })
+end
+
+function M.test_what_is_no_range()
+  check_refused(units.range, { "", "..", "1M", "1M-2M", "x..1M", "1M..x", "-1..5", "1K+", "+1K",
+    "1..2..3", "1K+1K+1K", "0.5..1", 4096, 0 / 0, {}, { 0 }, { 0, 1, 2 }, { 0, -1 }, { "x", 1 },
+    { math.huge, math.huge }, { { 0, 1 }, { 2, 3 } }, { from = 0, to = 1 }, true, print })
+end
+
+function M.test_a_range_ends_after_it_begins()
+  for _, value in ipairs { "2M..1M", { 2, 1 } } do
+    local range, accepted = units.range(value)
+    lu.assertNil(range)
+    lu.assertEquals(accepted, "a range that does not end before it begins")
+  end
+  for _, value in ipairs { "1M..1M", "..0", "4K+0", { 8, 8 } } do
+    local range, accepted = units.range(value)
+    lu.assertNil(range)
+    lu.assertEquals(accepted, "a range that is not empty")
+  end
+end
+
+function M.test_ranges_of_times_have_both_their_ends()
+  local cases = {
+    ["2ms..10ms"] = { 0.002, 0.01 }, ["..1s"] = { 0, 1 }, ["1m.."] = { 60, math.huge },
+    ["5ms"] = { 0.005, 0.005 }, [0.5] = { 0.5, 0.5 }, [1e-5] = { 1e-5, 1e-5 }, ["0"] = { 0, 0 },
+    ["1s..1s"] = { 1, 1 }, ["0.5..1.5"] = { 0.5, 1.5 }, ["1s+500ms"] = { 1, 1.5 },
+  }
+  for text, range in pairs(cases) do lu.assertEquals(units.range(text, "time"), range, text) end
+  for _, text in ipairs { "", "..", "1K..2K", "2s..1s", "x", -1, {}, true } do
+    lu.assertNil((units.range(text, "time")), tostring(text))
+  end
+end
+
+function M.test_a_range_is_of_sizes_or_times()
+  lu.assertErrorMsgContains('of is "size" or "time"', units.range, "1..2", "rate")
 end
 
 return lu.LuaUnit.new():runSuiteByInstances { { "units", M } }

@@ -84,6 +84,21 @@ END
   done < <(sed -n 's/^ublk-lua: //p' <<<"$output" | tr ' ' '\n')
 }
 
+@test "every type and attribute of an option is in the README" {
+  local word kind
+  for kind in 'a = { type = "nonsense" }' 'a = { nonsense = 1 }'; do
+    echo "require('ublk').options { $kind }" >bad.lua
+    run "$build/tests/sim-run" bad.lua
+    [[ $output == *'"nonsense"; there are '*,* ]]
+    while read -r word; do
+      sed -n '/^\*\*An option\*\*/,/^\*\*`require/p' "$top/README.md" | grep -q "\`$word\b" || {
+        echo "no $word"
+        return 1
+      }
+    done < <(sed -n 's/.*there are //p' <<<"$output" | tr -d ' ' | tr , '\n')
+  done
+}
+
 @test "every example is in examples/README.md, and has a line that says what it is" {
   local script
   for script in "$top"/examples/*.lua; do

@@ -30,8 +30,8 @@ refused() {
 @test "help goes to stdout and names each option and verb" {
   run --separate-stderr -0 "$program" --help
   [ "$stderr" = "" ]
-  for word in "-n, --id ID " "-q, --queues N " "-d, --depth N " "--seed N " "--stats FILE " \
-    "--json " "-v, --verbose " "-h, --help " "--version " " features "; do
+  for word in "-n, --id ID " "-q, --queues N " "-d, --depth N " "--seed N " \
+    "--stats FILE " "--json " "-v, --verbose " "-h, --help " "--version " " features "; do
     [[ $output == *"$word"* ]] || { echo "no $word" && return 1; }
   done
   [ "$("$program" -h)" = "$output" ]
