@@ -9,6 +9,7 @@ local loop = require "ublk.loop"
 local options = require "ublk.options"
 local random = require "ublk.random"
 local report = require "ublk.report"
+local strict = require "ublk.strict"
 
 local ublk = require "ublk"
 
@@ -16,8 +17,10 @@ local M = {}
 local loaded -- the device table that the script returned
 
 -- A script's own modules stand beside it, and not where root happens to be. Its output joins the
--- log, which never waits; and it can end its device no more than a disk can.
+-- log, which never waits; it can end its device no more than a disk can; and what it has not
+-- declared is no variable.
 local function set_environment(path)
+  strict.install()
   local beside = (path:match "^(.*/)" or "./") .. "?.lua"
   package.path = package.path:gsub("%./%?%.lua;?", "") .. ";" .. beside
   rawset(_G, "print", ublk.log)

@@ -131,6 +131,27 @@ function M.test_load_tells_files_that_are_not_there()
   lu.assertEquals(message, "/: Is a directory")
 end
 
+function M.test_undeclared_variables_end_the_load()
+  local name = path:match "[^/]+$":gsub("%p", "%%%0")
+  local errno, message = load "local a\nb = 1\nreturn {}"
+  lu.assertEquals(errno, "ENOEXEC")
+  lu.assertStrMatches(message, ".*" .. name .. ":2: assignment to undeclared variable b: .*")
+  errno, message = load "return { size = sise }"
+  lu.assertEquals(errno, "ENOEXEC")
+  lu.assertStrMatches(message, ".*" .. name .. ":1: undeclared variable sise: .*")
+end
+
+function M.test_undeclared_variables_end_the_load_in_modules_too()
+  local module = path:match "[^/]+$" .. "_module"
+  local file = assert(io.open(path .. "_module.lua", "w"))
+  file:write "local M = {}\nhelper = 5\nreturn M\n"
+  file:close()
+  local errno, message = load(("require %q\nreturn {}"):format(module))
+  os.remove(path .. "_module.lua")
+  lu.assertEquals(errno, "ENOEXEC")
+  lu.assertStrContains(message, "_module.lua:2: assignment to undeclared variable helper")
+end
+
 function M.test_modules_leave_no_globals()
   local before = {}
   for name in pairs(_G) do before[name] = true end

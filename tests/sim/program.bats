@@ -151,6 +151,13 @@ refused() {
   [ "${lines[0]}" = "faulty.lua: mine" ]
 }
 
+@test "an undeclared variable is named with its file and line" {
+  printf 'local n = 0\ncount = n\nreturn { size = "1G" }\n' >loose.lua
+  refused 1 'loose.lua:2: assignment to undeclared variable count: write "local count"' loose.lua
+  printf 'return { size = sise }\n' >loose.lua
+  refused 1 'loose.lua:1: undeclared variable sise: write "local sise"' loose.lua
+}
+
 @test "without the driver one line says modprobe" {
   [ ! -e /dev/ublk-control ] || skip "this kernel has the ublk driver loaded"
   refused 1 "modprobe ublk_drv" null.lua

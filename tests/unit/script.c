@@ -217,6 +217,19 @@ static void no_yielded_value_is_taken_for_the_end_of_a_batch(void **state)
 	assert_others_served(&rig);
 }
 
+static void an_undeclared_variable_fails_its_request(void **state)
+{
+	struct rig rig = run_body("return countr");
+
+	assert_int_equal(rig.result[0], -EIO);
+	assert_others_served(&rig);
+	assert_has(rig.log, "test.lua:3: undeclared variable countr: write \"local countr\"");
+	rig = run_body("count = sector");
+	assert_int_equal(rig.result[2], -EIO);
+	assert_others_served(&rig);
+	assert_has(rig.log, "test.lua:3: assignment to undeclared variable count");
+}
+
 static void endless_recursion_fails_its_request(void **state)
 {
 	struct rig rig = run_body("local function f() return 1 + f() end return f()");
@@ -396,6 +409,7 @@ int main(void)
 		cmocka_unit_test(errors_that_cannot_be_told_fail_one_request),
 		cmocka_unit_test(a_yield_fails_its_request_and_the_rest_is_served),
 		cmocka_unit_test(no_yielded_value_is_taken_for_the_end_of_a_batch),
+		cmocka_unit_test(an_undeclared_variable_fails_its_request),
 		cmocka_unit_test(endless_recursion_fails_its_request),
 		cmocka_unit_test(no_memory_for_a_handler_fails_its_request),
 		cmocka_unit_test(changing_a_request_does_not_misdirect_its_answer),
