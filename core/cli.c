@@ -19,6 +19,7 @@ static const struct option_row {
 	const char *arg; /* NULL: takes none */
 	const char *help;
 } rows[] = {
+	{ 'e', "eval", "CHUNK", "CHUNK is the script: Lua that returns the device, or its table" },
 	{ 'n', "id", "ID", "device number, as in /dev/ublkbID (default: the first free one)" },
 	{ 'q', "queues", "N", "hardware queues, a thread each (default: the script's, or 1)" },
 	{ 'd', "depth", "N", "requests in flight for a queue (default: the script's, or 128)" },
@@ -26,7 +27,7 @@ static const struct option_row {
 	{ OPT_STATS, "stats", "FILE", "write the counters as JSON when the device ends" },
 	{ OPT_JSON, "json", NULL, "with `features`: JSON" },
 	{ 'v', "verbose", NULL, "say more; print the counters when the device ends" },
-	{ 'h', "help", NULL, "this text; after SCRIPT: what the script takes" },
+	{ 'h', "help", NULL, "this text; after SCRIPT or CHUNK: what the script takes" },
 	{ OPT_VERSION, "version", NULL, "the version" },
 };
 
@@ -35,6 +36,7 @@ enum { ROW_COUNT = sizeof(rows) / sizeof(rows[0]) };
 void cli_print_help(void)
 {
 	puts("usage: ublk-lua [run] [options] SCRIPT [key=value ...] [-- COMMAND [ARG ...]]\n"
+	     "       ublk-lua [run] [options] -e CHUNK [key=value ...] [-- COMMAND [ARG ...]]\n"
 	     "       ublk-lua SCRIPT --help\n"
 	     "       ublk-lua features [--json]\n"
 	     "\n"
@@ -71,12 +73,26 @@ static int parse_number(const struct option_row *row, const char *text, uint64_t
 	return 0;
 }
 
+static int take_chunk(struct cli *cli, const char *chunk)
+{
+	if (cli->chunk) {
+		log_error("-e: given twice; one CHUNK is the whole script");
+		return -EINVAL;
+	}
+	cli->chunk = chunk;
+	cli->script = "-e";
+	return 0;
+}
+
 static int apply(struct cli *cli, const struct option_row *row, const char *arg)
 {
 	uint64_t n = 0;
 	int ret = 0;
 
 	switch (row->value) {
+	case 'e':
+		ret = take_chunk(cli, arg);
+		break;
 	case 'n':
 		ret = parse_number(row, arg, 0, (1 << 20) - 1, &n); /* UBLK_MAX_UBLKS: MINORBITS */
 		cli->id = (int32_t)n;
@@ -104,7 +120,7 @@ static int apply(struct cli *cli, const struct option_row *row, const char *arg)
 		cli->verbose = true;
 		break;
 	case 'h':
-		cli->verb = CLI_HELP;
+		cli->verb = cli->chunk ? CLI_SCRIPT_HELP : CLI_HELP;
 		break;
 	case OPT_VERSION:
 		cli->verb = CLI_VERSION;
@@ -133,9 +149,13 @@ static int bad_option(int value, const char *word)
 	return -EINVAL;
 }
 
-/* Options up to the first word that is none; its index is in optind then. */
-static int parse_options(struct cli *cli, int argc, char **argv)
+/*
+ * Options up to the first word that is none; its index is in optind then.
+ * `ended`: getopt has taken a "--" before that word for itself.
+ */
+static int parse_options(struct cli *cli, int argc, char **argv, bool *ended)
 {
+	const char *taken = NULL; /* the newest option's argument, which may be "--" too */
 	struct option longopts[ROW_COUNT + 1] = { 0 };
 	char shortopts[2 * ROW_COUNT + 3] = "+:";
 	unsigned n = 2;
@@ -160,11 +180,28 @@ static int parse_options(struct cli *cli, int argc, char **argv)
 		ret = apply(cli, row, optarg);
 		if (ret)
 			return ret;
+		taken = optarg;
+	}
+	*ended = argv[optind - 1] != taken && strcmp(argv[optind - 1], "--") == 0;
+	return 0;
+}
+
+/* A word after the script that is neither "--" nor its --help. */
+static int check_script_word(const struct cli *cli, const char *word)
+{
+	if (word[0] == '-') {
+		log_error("%s: options of ublk-lua go before the script%s; see ublk-lua --help",
+			  word, cli->chunk ? "'s key=value words" : "");
+		return -EINVAL;
+	}
+	if (cli->chunk && !strchr(word, '=')) {
+		log_error("%s: -e CHUNK is the script; what follows are key=value words", word);
+		return -EINVAL;
 	}
 	return 0;
 }
 
-/* The words after SCRIPT: its options, its --help, and the command after "--". */
+/* The words after the script: its options, its --help, and the command after "--". */
 static int parse_script_words(struct cli *cli, int count, char **words)
 {
 	cli->args = words;
@@ -177,14 +214,10 @@ static int parse_script_words(struct cli *cli, int count, char **words)
 			cli->command = words + i + 1;
 			return 0;
 		}
-		if (strcmp(words[i], "--help") == 0 || strcmp(words[i], "-h") == 0) {
+		if (strcmp(words[i], "--help") == 0 || strcmp(words[i], "-h") == 0)
 			cli->verb = CLI_SCRIPT_HELP;
-		} else if (words[i][0] == '-') {
-			log_error("%s: options of ublk-lua go before the script; see "
-				  "ublk-lua --help",
-				  words[i]);
+		else if (check_script_word(cli, words[i]))
 			return -EINVAL;
-		}
 		cli->arg_count++;
 	}
 	return 0;
@@ -193,22 +226,23 @@ static int parse_script_words(struct cli *cli, int count, char **words)
 int cli_parse(struct cli *cli, int argc, char **argv)
 {
 	const char *word;
+	bool ended;
 	int ret;
 
 	*cli = (struct cli){ .verb = CLI_RUN, .id = -1 };
-	ret = parse_options(cli, argc, argv);
+	ret = parse_options(cli, argc, argv, &ended);
 	if (ret || cli->verb == CLI_HELP || cli->verb == CLI_VERSION)
 		return ret;
 
 	word = optind < argc ? argv[optind] : NULL;
-	if (word && (strcmp(word, "run") == 0 || strcmp(word, "features") == 0)) {
+	if (word && !ended && (strcmp(word, "run") == 0 || strcmp(word, "features") == 0)) {
 		if (strcmp(word, "features") == 0)
 			cli->verb = CLI_FEATURES;
 		/* Options may stand before the verb and after it. */
 		argc -= optind;
 		argv += optind;
 		optind = 1;
-		ret = parse_options(cli, argc, argv);
+		ret = parse_options(cli, argc, argv, &ended);
 		if (ret || cli->verb == CLI_HELP || cli->verb == CLI_VERSION)
 			return ret;
 		word = optind < argc ? argv[optind] : NULL;
@@ -219,8 +253,9 @@ int cli_parse(struct cli *cli, int argc, char **argv)
 		log_error("features: unexpected word %s", word);
 		return -EINVAL;
 	}
-	/* getopt has taken a "--" before the script for itself. */
-	if (!word || strcmp(argv[optind - 1], "--") == 0) {
+	if (cli->chunk) /* with the "--" */
+		return parse_script_words(cli, argc - optind + ended, argv + optind - ended);
+	if (!word || ended) {
 		log_error("a script is missing; see ublk-lua --help");
 		return -EINVAL;
 	}

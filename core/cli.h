@@ -13,7 +13,7 @@ enum { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 
 enum cli_verb {
 	CLI_RUN,	 /* serve a device */
-	CLI_SCRIPT_HELP, /* SCRIPT --help */
+	CLI_SCRIPT_HELP, /* SCRIPT --help, -e CHUNK --help */
 	CLI_FEATURES,
 	CLI_HELP,
 	CLI_VERSION,
@@ -21,7 +21,8 @@ enum cli_verb {
 
 struct cli {
 	enum cli_verb verb;
-	const char *script; /* as written */
+	const char *script; /* as written; "-e" with chunk */
+	const char *chunk;  /* -e: the script itself, or NULL */
 	char **args;	    /* key=value words after it */
 	unsigned arg_count;
 	char **command; /* after --, NULL-terminated; NULL when there is none */

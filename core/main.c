@@ -17,10 +17,14 @@
 static int script_help_verb(const struct cli *cli)
 {
 	char path[PATH_MAX];
-	int ret = locate_script(cli->script, path);
+	struct script_config config = {
+		.path = cli->chunk ? cli->script : path,
+		.chunk = cli->chunk,
+	};
+	int ret = cli->chunk ? 0 : locate_script(cli->script, path);
 
 	if (ret == 0)
-		ret = script_help(&(struct script_config){ .path = path });
+		ret = script_help(&config);
 	return ret ? EXIT_FAILED : EXIT_OK;
 }
 

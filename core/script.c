@@ -134,7 +134,8 @@ static int load(struct script *s, const char *how, const struct script_config *c
 	lua_pushnumber(L, cfg->queue);
 	lua_pushlightuserdata(L, dev);
 	lua_pushlightuserdata(L, cfg->stats);
-	ret = call_engine(L, how, 6, 2);
+	lua_pushstring(L, cfg->chunk);
+	ret = call_engine(L, how, 7, 2);
 	return ret ? ret : load_result(L);
 }
 

@@ -14,10 +14,11 @@ struct script;
 
 struct script_config {
 	const char *path;
+	const char *chunk; /* the script itself, and path is but its name; NULL: it is a file */
 	char *const *args; /* the key=value words after it */
 	unsigned arg_count;
 	uint64_t seed;
-	uint32_t queue; /* which queue this state is for: its random stream */
+	uint32_t queue;		       /* which queue this state is for: its random stream */
 	struct ul_script_stats *stats; /* where it counts; must outlive the script */
 };
 

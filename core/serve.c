@@ -154,14 +154,15 @@ static int open_device(struct session *s)
 	static char path[PATH_MAX]; /* lives as long as the device does */
 	const struct cli *cli = s->cli;
 	struct server_config config = {
-		.path = path,
+		.path = cli->chunk ? cli->script : path,
+		.chunk = cli->chunk,
 		.args = cli->args,
 		.arg_count = cli->arg_count,
 		.seed = cli->seed_given ? cli->seed : new_seed(),
 		.queues = cli->queues,
 		.depth = cli->depth,
 	};
-	int ret = locate_script(cli->script, path);
+	int ret = cli->chunk ? 0 : locate_script(cli->script, path);
 
 	if (ret)
 		return ret;

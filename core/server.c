@@ -38,6 +38,7 @@ static int open_script(struct server *s, unsigned queue, struct script **script,
 {
 	struct script_config cfg = {
 		.path = s->config->path,
+		.chunk = s->config->chunk,
 		.args = s->config->args,
 		.arg_count = s->config->arg_count,
 		.seed = s->config->seed,

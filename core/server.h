@@ -11,7 +11,8 @@
 #include "link.h"
 
 struct server_config {
-	const char *path; /* of the script */
+	const char *path;  /* of the script */
+	const char *chunk; /* its text; NULL: what is at path */
 	char *const *args;
 	unsigned arg_count;
 	uint64_t seed;

@@ -46,7 +46,20 @@ local function failure(err)
   return "ENOEXEC", (text:match("^[^\n]*"):gsub(":$", ""))
 end
 
-local function load_chunk(path)
+-- The text that -e gives: an expression, as at Lua's prompt, or a whole script. What is put in
+-- front of it stays on its first line, so that the lines in errors are its own.
+local function load_text(text)
+  local head = 'local ublk = require "ublk"; '
+  local chunk, in_expression = loadstring(head .. "return " .. text, "=-e")
+  if chunk then return chunk end
+  local loaded_chunk, syntax = loadstring(head .. text, "=-e")
+  if loaded_chunk then return loaded_chunk end
+  -- No statement begins with a brace.
+  return nil, "ENOEXEC", text:find "^%s*{" and in_expression or syntax
+end
+
+local function load_chunk(path, text)
+  if text then return load_text(text) end
   local file, why = io.open(path, "r")
   if not file then return nil, "ENOENT", why end
   local readable, read_error = file:read(0), nil
@@ -58,14 +71,14 @@ local function load_chunk(path)
   return chunk
 end
 
---- Load the script at `path`; `c` (struct ul_device *) gets its device, and what the script counts
--- goes to `stats` (struct ul_script_stats *, NULL: nobody wants to know).
-function M.load(path, args, seed, queue, c, stats)
+--- Load the script at `path`, or `text` of that name; `c` (struct ul_device *) gets its device, and
+-- what the script counts goes to `stats` (struct ul_script_stats *, NULL: nobody wants to know).
+function M.load(path, args, seed, queue, c, stats, text)
   set_context(path, args, seed, queue)
   local given = ffi.cast("struct ul_script_stats *", stats)
   -- Light userdata is never nil, a pointer that is NULL is.
   context.stats = given ~= nil and given or ffi.new "struct ul_script_stats"
-  local chunk, errno, message = load_chunk(path)
+  local chunk, errno, message = load_chunk(path, text)
   if not chunk then return errno, message end
 
   local ok, result = pcall(chunk)
@@ -79,23 +92,23 @@ function M.load(path, args, seed, queue, c, stats)
 end
 
 -- The comment at the top of a script, which says what it is.
-local function leading_comment(path)
+local function leading_comment(path, text)
   local lines = {}
-  for line in io.lines(path) do
-    local text = line:match "^%-%-%s?(.*)$"
-    if text then
-      if not text:find "^SPDX" then lines[#lines + 1] = text end
+  for line in text and (text .. "\n"):gmatch "(.-)\n" or io.lines(path) do
+    local said = line:match "^%-%-%s?(.*)$"
+    if said then
+      if not said:find "^SPDX" then lines[#lines + 1] = said end
     elseif not line:find "^#!" then
       break
     end
   end
-  return table.concat(lines, "\n")
+  return #lines > 0 and table.concat(lines, "\n") .. "\n\n" or ""
 end
 
---- Print what the script is and which options it takes.
-function M.help(path, args, seed, queue)
+--- Print what the script is and which options it takes. As load otherwise; nothing is counted.
+function M.help(path, args, seed, queue, _, _, text)
   set_context(path, args, seed, queue)
-  local chunk, errno, message = load_chunk(path)
+  local chunk, errno, message = load_chunk(path, text)
   if not chunk then return errno, message end
 
   context.help = true
@@ -103,8 +116,8 @@ function M.help(path, args, seed, queue)
   local declarations = not ok and type(err) == "table" and err.help
   if not ok and not declarations then return failure(err) end
   local lines = declarations and options.help(declarations) or ""
-  io.stdout:write(leading_comment(path), "\n\n",
-    ("usage: ublk-lua [options] %s%s\n"):format(context.name,
+  io.stdout:write(leading_comment(path, text),
+    ("usage: ublk-lua [options] %s%s\n"):format(text and "-e CHUNK" or context.name,
       lines ~= "" and " [key=value ...]" or ""), lines ~= "" and "\n" .. lines .. "\n" or "")
   return true
 end

@@ -26,19 +26,26 @@ local function write(text)
 end
 
 -- luacheck: push ignore 122 (io.stdout is replaced for as long as help runs)
--- What help prints for a script of this text, and what it answers.
-local function help(text)
+-- What help prints for a script of this text or for -e with this chunk, and what it answers.
+local function help(text, chunk)
   write(text)
   local printed, stdout = {}, io.stdout
   io.stdout = { write = function(_, ...)
     for _, part in ipairs { ... } do printed[#printed + 1] = part end
   end }
-  local ok, a, b = pcall(engine.help, path, {}, seed, 0)
+  local ok, a, b = pcall(engine.help, chunk and "-e" or path, {}, seed, 0, nil, nil, chunk)
   io.stdout = stdout
   assert(ok, a)
   return table.concat(printed), a, b
 end
 -- luacheck: pop
+
+-- The same of -e's text.
+local function evaluate(text, args)
+  local c = ffi.new "struct ul_device"
+  local ok, message = engine.load("-e", args or {}, seed, 0, c, nil, text)
+  return ok, message, c
+end
 
 local function load(text, args)
   write(text)
@@ -131,6 +138,53 @@ function M.test_load_tells_files_that_are_not_there()
   lu.assertEquals(message, "/: Is a directory")
 end
 
+function M.test_a_chunk_is_an_expression_or_a_script()
+  for _, text in ipairs { "{ size = '1M' }", "\n{ size = '1M' }\n", "return { size = '1M' }",
+    "{ size = '1M' } -- a disk", "-- a disk\n{ size = '1M' };", "{ size = ublk.size '1M' }",
+    "local n = ublk.size '1M'\nreturn { size = n } -- a disk", "(print)() return { size = '1M' }",
+  } do
+    local ok, message, c = evaluate(text)
+    lu.assertIsTrue(ok, message)
+    lu.assertEquals(c.size, 2 ^ 20, text)
+  end
+end
+
+function M.test_a_chunk_takes_words()
+  local text = "local o = ublk.options { size = { type = 'size' } } return { size = o.size }"
+  local ok, _, c = evaluate(text, { "size=3M" })
+  lu.assertIsTrue(ok)
+  lu.assertEquals(c.size, 3 * 2 ^ 20)
+  local errno, message = evaluate(text, { "sise=3M" })
+  lu.assertEquals(errno, "EINVAL")
+  lu.assertEquals(message, '-e: unknown option "sise"; it has size')
+end
+
+function M.test_mistakes_of_a_chunk_have_its_name_and_line()
+  local cases = {
+    ["{ size = = }"] = "-e:1: unexpected symbol near '='", -- and not: near '{'
+    ["{ size = '1M',\n  write = function() return 5 5 end }"] = "-e:2: 'end' expected near '5'",
+    ["local n = 0\nreturn { size = = }"] = "-e:2: unexpected symbol near '='",
+    ["local n\nreturn n.x"] = "-e:2: attempt to index local 'n'",
+    ["5"] = "-e: the script returned a number; it must return a table",
+    [""] = "-e: the script returned nothing",
+    ["{ syze = 1 }"] = '-e: unknown field "syze"',
+    ["local m = require 'nosuch'"] = "-e:1: module 'nosuch' not found",
+  }
+  for text, said in pairs(cases) do
+    local errno, message = evaluate(text)
+    lu.assertEquals(errno, "ENOEXEC", text)
+    lu.assertStrContains(message, said)
+  end
+end
+
+function M.test_help_of_a_chunk()
+  local text, ok = help("", "-- a disk\nlocal o = ublk.options { n = {} } return {}")
+  lu.assertIsTrue(ok)
+  lu.assertEquals(text,
+    "a disk\n\nusage: ublk-lua [options] -e CHUNK [key=value ...]\n\n  n=STRING\n")
+  lu.assertEquals(help("", "{}"), "usage: ublk-lua [options] -e CHUNK\n")
+end
+
 function M.test_undeclared_variables_end_the_load()
   local name = path:match "[^/]+$":gsub("%p", "%%%0")
   local errno, message = load "local a\nb = 1\nreturn {}"
@@ -139,6 +193,9 @@ function M.test_undeclared_variables_end_the_load()
   errno, message = load "return { size = sise }"
   lu.assertEquals(errno, "ENOEXEC")
   lu.assertStrMatches(message, ".*" .. name .. ":1: undeclared variable sise: .*")
+  errno, message = evaluate "{ size = sise }"
+  lu.assertEquals(errno, "ENOEXEC")
+  lu.assertStrContains(message, '-e:1: undeclared variable sise: write "local sise"')
 end
 
 function M.test_undeclared_variables_end_the_load_in_modules_too()

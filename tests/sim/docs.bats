@@ -99,6 +99,15 @@ END
   done
 }
 
+@test "the README's one-liner is a chunk that loads" {
+  local line
+  line=$(sed -n 's/^sudo ublk-lua -e \(.*\) -- sh -c .*/\1/p' "$top/README.md")
+  [ "$line" != "" ]
+  run bash -c "'$build/ublk-lua' -e $line --help"
+  [ "$status" -eq 0 ]
+  [ "$output" = "usage: ublk-lua [options] -e CHUNK" ]
+}
+
 @test "every example is in examples/README.md, and has a line that says what it is" {
   local script
   for script in "$top"/examples/*.lua; do

@@ -30,7 +30,7 @@ refused() {
 @test "help goes to stdout and names each option and verb" {
   run --separate-stderr -0 "$program" --help
   [ "$stderr" = "" ]
-  for word in "-n, --id ID " "-q, --queues N " "-d, --depth N " "--seed N " \
+  for word in "-e, --eval CHUNK " "-n, --id ID " "-q, --queues N " "-d, --depth N " "--seed N " \
     "--stats FILE " "--json " "-v, --verbose " "-h, --help " "--version " " features "; do
     [[ $output == *"$word"* ]] || { echo "no $word" && return 1; }
   done
@@ -151,6 +151,31 @@ refused() {
   [ "${lines[0]}" = "faulty.lua: mine" ]
 }
 
+@test "a chunk has help that names its options" {
+  run --separate-stderr -0 "$program" -e '-- a disk
+    local o = ublk.options { at = { type = "range", default = "1M..", help = "where" } }
+    return {}' --help
+  [ "$stderr" = "" ]
+  [ "${lines[0]}" = "a disk" ]
+  [ "${lines[1]}" = "usage: ublk-lua [options] -e CHUNK [key=value ...]" ]
+  [ "${lines[2]}" = "  at=SIZE..SIZE  where (default 1M..)" ]
+}
+
+@test "mistakes of a chunk are told by the name -e" {
+  refused 1 "-e:1: unexpected symbol near '='" -e '{ size = = }'
+  refused 1 "-e:2: attempt to index local 'x'" -e $'local x\nreturn x.y'
+  refused 1 "-e: the script returned a number" run -e 5
+  refused 1 '-e: the device needs a size, as in size = "1G"' -e '{}'
+  refused 1 "-e: block_size = 1000: a power of two" -e '{ size = "1G", block_size = 1000 }'
+  refused 2 '-e: unknown option "a"; it has none' -e '{ size = "1G" }' a=1
+  refused 2 "a.lua: -e CHUNK is the script" -e '{ size = "1G" }' a.lua
+}
+
+@test "a chunk finds modules in this folder" {
+  echo 'error("found", 0)' >mine.lua
+  refused 1 "found" -e 'require "mine"'
+}
+
 @test "an undeclared variable is named with its file and line" {
   printf 'local n = 0\ncount = n\nreturn { size = "1G" }\n' >loose.lua
   refused 1 'loose.lua:2: assignment to undeclared variable count: write "local count"' loose.lua
@@ -162,6 +187,7 @@ refused() {
   [ ! -e /dev/ublk-control ] || skip "this kernel has the ublk driver loaded"
   refused 1 "modprobe ublk_drv" null.lua
   refused 1 "modprobe ublk_drv" null.lua -- true
+  refused 1 "modprobe ublk_drv" -e '{ size = "1G", write = function() return "EIO" end }' -- true
   refused 1 "modprobe ublk_drv" features
   refused 1 "modprobe ublk_drv" features --json
 }

@@ -216,9 +216,91 @@ static void a_missing_script_is_told(void **state)
 	assert_refused("run", "a script is missing");
 }
 
+static int parse_chunk(struct cli *cli, const char *const *rest, const char **log)
+{
+	int count = 0;
+	int ret;
+
+	words[count++] = "ublk-lua";
+	while (*rest)
+		words[count++] = (char *)*rest++;
+	words[count] = NULL;
+	optind = 0;
+	log_begin();
+	ret = cli_parse(cli, count, words);
+	*log = log_end();
+	return ret;
+}
+
+static void a_chunk_takes_the_place_of_the_script(void **state)
+{
+	static const char *const lines[][8] = {
+		{ "-e", "{ size = 1 }", "k=v", "--", "cmd", "x" },
+		{ "-v", "run", "-e", "{ size = 1 }", "k=v", "--", "cmd", "x" },
+	};
+
+	for (unsigned i = 0; i < ARRAY_SIZE(lines); i++) {
+		const char *rest[9] = { 0 };
+		const char *log;
+		struct cli cli;
+
+		memcpy(rest, lines[i], sizeof(lines[i]));
+		assert_int_equal(parse_chunk(&cli, rest, &log), 0);
+		assert_int_equal(cli.verb, CLI_RUN);
+		assert_string_equal(cli.script, "-e");
+		assert_string_equal(cli.chunk, "{ size = 1 }");
+		assert_int_equal(cli.arg_count, 1);
+		assert_string_equal(cli.args[0], "k=v");
+		assert_string_equal(cli.command[0], "cmd");
+		assert_string_equal(cli.command[1], "x");
+		assert_null(cli.command[2]);
+	}
+	assert_null(parsed("a.lua").chunk);
+}
+
+static void a_chunk_has_its_forms(void **state)
+{
+	assert_string_equal(parsed("-e {}").chunk, "{}");
+	assert_string_equal(parsed("-e{}").chunk, "{}");
+	assert_string_equal(parsed("--eval {} -q 2").chunk, "{}");
+	assert_int_equal(parsed("-e {} -q 2").queues, 2);
+	assert_int_equal(parsed("-e {} run k=v").arg_count, 1);
+	assert_string_equal(parsed("--eval={} -- true").command[0], "true");
+	assert_string_equal(parsed("-e {} -- run x").command[0], "run");
+	assert_string_equal(parsed("run -e {} -- features").command[0], "features");
+	assert_string_equal(parsed("-e -- -- true").chunk, "--");
+	assert_string_equal(parsed("-e -- -- true").command[0], "true");
+	assert_null(parsed("-e --").command);
+	assert_null(parsed("-e -- k=v").command);
+}
+
+static void a_chunk_has_help_as_a_script_has(void **state)
+{
+	assert_int_equal(parsed("-e {} --help").verb, CLI_SCRIPT_HELP);
+	assert_int_equal(parsed("-e {} k=v -h").verb, CLI_SCRIPT_HELP);
+	assert_int_equal(parsed("run -e {} -h").verb, CLI_SCRIPT_HELP);
+	assert_int_equal(parsed("-e {} -- cmd --help").verb, CLI_RUN);
+	assert_int_equal(parsed("--help -e {}").verb, CLI_HELP);
+}
+
+static void a_chunk_and_a_script_are_too_much(void **state)
+{
+	assert_refused("-e {} a.lua",
+		       "a.lua: -e CHUNK is the script; what follows are key=value words");
+	assert_refused("-e {} run a.lua k=v", "a.lua: -e CHUNK is the script");
+	assert_refused("-e {} -e {}", "-e: given twice");
+	assert_refused("-e {} run -e {}", "-e: given twice");
+	assert_refused("-e {} k=v -v", "-v: options of ublk-lua go before the script's key=value");
+	assert_refused("-e {} --", "--: a command is missing after it");
+	assert_refused("-e", "-e: needs an argument");
+}
+
 static void two_dashes_do_not_make_a_command_the_script(void **state)
 {
 	assert_refused("run -- true", "a script is missing");
+	assert_refused("-- true", "a script is missing");
+	assert_refused("-- run true", "a script is missing");
+	assert_string_equal(parsed("--stats -- a.lua").script, "a.lua");
 }
 
 int main(void)
@@ -238,6 +320,10 @@ int main(void)
 		cmocka_unit_test(an_unknown_option_among_joined_ones_is_named),
 		cmocka_unit_test(a_missing_argument_is_named),
 		cmocka_unit_test(a_missing_script_is_told),
+		cmocka_unit_test(a_chunk_takes_the_place_of_the_script),
+		cmocka_unit_test(a_chunk_has_its_forms),
+		cmocka_unit_test(a_chunk_has_help_as_a_script_has),
+		cmocka_unit_test(a_chunk_and_a_script_are_too_much),
 		cmocka_unit_test(two_dashes_do_not_make_a_command_the_script),
 	};
 

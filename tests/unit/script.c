@@ -398,6 +398,25 @@ static void what_is_no_script_is_named(void **state)
 	assert_one_line(log);
 }
 
+static void a_chunk_loads_for_each_queue_as_a_file_does(void **state)
+{
+	struct script_config config = {
+		.path = "-e",
+		.chunk = "{ size = ublk.size '1M', write = function() end } -- a disk",
+		.seed = 1,
+	};
+
+	for (config.queue = 0; config.queue < 2; config.queue++) {
+		struct script *script;
+		struct ul_device dev;
+
+		assert_int_equal(script_open(&script, &config, &dev), 0);
+		assert_true(dev.size == 1 << 20);
+		assert_int_equal(dev.op_mask, 1 << UL_OP_WRITE);
+		script_close(script);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -419,6 +438,7 @@ int main(void)
 		cmocka_unit_test(a_missing_module_is_one_line),
 		cmocka_unit_test(wrong_words_are_usage_errors),
 		cmocka_unit_test(what_is_no_script_is_named),
+		cmocka_unit_test(a_chunk_loads_for_each_queue_as_a_file_does),
 	};
 
 	return cmocka_run_group_tests_name("script", tests, NULL, NULL);
