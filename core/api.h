@@ -36,36 +36,64 @@ enum ul_flag {
 
 /* ul_req.verdict: these, or a negative errno. */
 enum ul_verdict {
-	UL_DONE = 0, /* served whole by the script */
-	UL_PASS = 1, /* goes on to the backing */
+	UL_DONE = 0,   /* served whole by the script */
+	UL_PASS = 1,   /* goes on to the backing */
+	UL_PARKED = 2, /* its handler waits; the answer comes in a later round */
+};
+
+/* Bits of ul_req.marks: what a handler did with a request beside its verdict. */
+enum ul_mark {
+	UL_MARK_HIT = 1,       /* it waited, or called req:hit() */
+	UL_MARK_FORWARDED = 2, /* it called req:forward() */
 };
 
 struct ul_req {
 	double sector;	 /* first sector, 512 B units; a double is exact to 2^53 */
+	double time;	 /* seconds on the queue's clock when it came */
 	uint8_t *buf;	 /* the request's data; NULL for an op that has none */
 	uint32_t length; /* bytes; below 4 GiB, the block layer's own limit */
 	uint32_t flags;	 /* enum ul_flag */
 	int32_t verdict; /* out: enum ul_verdict or a negative errno */
 	uint16_t tag;
 	uint16_t queue;
-	uint8_t op; /* enum ul_op */
-	uint8_t pad[7];
+	uint8_t op;    /* enum ul_op */
+	uint8_t marks; /* enum ul_mark; Lua's own */
+	uint8_t pad[6];
 };
 
-/* One queue as its Lua state sees it; the memory is the transport's, fixed once it is open. */
+/*
+ * Something that may wait: the handler of tag N is slot N, tasks have the slots
+ * from `depth` on. It waits for one thing at a time.
+ */
+struct ul_slot {
+	struct ul_req io; /* what it asks of the backing; Lua fills op, sector, length, buf, flags */
+	int32_t result;	  /* of that: 0 or a negative errno */
+	uint32_t state;	  /* core/park.c's own */
+};
+
+/* One queue as its Lua state sees it; the memory is fixed once the queue is open. */
 struct ul_queue {
 	struct ul_req *reqs; /* one for each tag, `depth` of them */
 	uint16_t *batch;  /* tags: from the transport those that came in, to Lua those to serve */
-	uint8_t *buffers; /* depth × max_io bytes, page-aligned; a tag's data at tag × max_io */
+	uint8_t *buffers; /* a tag's data at tag × stride */
+	struct ul_slot *slots; /* `depth` + `tasks` of them */
+	void *park;	       /* core/park.c's own */
 	uint32_t depth;
+	uint32_t tasks;
 	uint32_t queue;
-	uint32_t max_io;
+	uint32_t max_io; /* bytes, the largest request */
+	uint32_t stride; /* bytes from one tag's data to the next's */
+	uint32_t parking; /* Lua → C: the slot of a coroutine that stops to wait */
+	uint32_t rest; /* Lua → C, with that: there is more of the batch, for another coroutine */
+	uint32_t stopping; /* C → Lua: the device is about to end, nobody will release anything */
+	uint32_t stop;	   /* Lua → C: the script wants its device to end */
 	uint32_t pad;
 };
 
 enum ul_limit {
 	UL_NAME = 48, /* bytes of a name, its zero included */
 	UL_LAYERS = 32,
+	UL_RANGES = 16, /* of an op */
 	UL_COUNTERS = 128,
 	UL_HISTOGRAMS = 32,
 	UL_SHARED = 256,  /* cells of ublk.shared */
@@ -108,6 +136,11 @@ enum ul_backing {
 	UL_BACKING_FILE = 2,
 };
 
+/* A part of the device: sectors from `first` up to, not including, `limit`. */
+struct ul_range {
+	double first, limit;
+};
+
 /*
  * The device that a script describes. Lua checks the kinds of its fields,
  * core/params.c their ranges. Zero means "not said" for every number.
@@ -119,7 +152,9 @@ struct ul_device {
 	uint32_t max_io;	      /* bytes, the largest single read or write */
 	uint32_t queues;
 	uint32_t depth;
-	uint32_t op_mask; /* bit N: op N goes to the script */
+	uint32_t op_mask;	      /* bit N: op N goes to the script, */
+	uint32_t range_count[UL_OP_COUNT]; /* where it touches one of these; none: everywhere */
+	struct ul_range ranges[UL_OP_COUNT][UL_RANGES];
 	int32_t backing;  /* enum ul_backing */
 	uint8_t read_only;
 	uint8_t rotational;
@@ -139,6 +174,24 @@ enum ul_log_level {
 struct ul_rng {
 	uint64_t s[4];
 };
+
+/* Seconds since the device started; never goes back. The queue's thread. */
+double ul_now(const struct ul_queue *queue);
+
+/* Wake `slot` at `time` on that clock; a time that is past is the next round. Queue thread. */
+void ul_park_until(struct ul_queue *queue, uint32_t slot, double time);
+
+/* Have the backing serve the slot's `io`, then wake the slot. Queue thread. */
+void ul_park_io(struct ul_queue *queue, uint32_t slot);
+
+/* The same for the request of tag `slot` itself, which is marked as forwarded. Queue thread. */
+void ul_park_forward(struct ul_queue *queue, uint32_t slot);
+
+/* Wake `slot` in this round, whatever it waits for; twice is once. Queue thread. */
+void ul_park_wake(struct ul_queue *queue, uint32_t slot);
+
+/* Clear the timer of `slot`. 0: it had none, or has been woken already; else 1. Queue thread. */
+int32_t ul_park_cancel(struct ul_queue *queue, uint32_t slot);
 
 /* One line to the program's log. Any thread. */
 void ul_log(int level, const char *message);
