@@ -233,6 +233,15 @@ int device_open(struct device **device, const struct server_config *config, int3
 	return ret;
 }
 
+/* The message is for queues that wait: they look at the stage when something happens. */
+static void enter_stage(struct device *d, enum stage stage)
+{
+	if (atomic_load(&d->link.share->stage) >= (int)stage)
+		return;
+	atomic_store(&d->link.share->stage, (int)stage);
+	link_send(&d->link, (int32_t)stage);
+}
+
 int device_start(struct device *d, int interrupt_fd)
 {
 	struct ublksrv_ctrl_dev_info now;
@@ -240,7 +249,7 @@ int device_start(struct device *d, int interrupt_fd)
 
 	/* A stop waits for the start, and that for reads: nobody wants their data any more. */
 	if (ret == -ECANCELED || ret == -ETIMEDOUT)
-		atomic_store(&d->link.share->fail, true);
+		enter_stage(d, STAGE_FAIL);
 	if (ret)
 		return ret;
 	ret = ctrl_get_info(d->ctrl, d->info.dev_id, &now);
@@ -260,9 +269,16 @@ int device_start(struct device *d, int interrupt_fd)
 	return 0;
 }
 
-int device_ended_fd(const struct device *d)
+int device_fd(const struct device *d)
 {
 	return d->link.fd;
+}
+
+int device_hear(struct device *d)
+{
+	int32_t message; /* there is one kind only */
+
+	return link_receive(&d->link, &message, -1);
 }
 
 bool device_has_ended(struct device *d)
@@ -272,18 +288,20 @@ bool device_has_ended(struct device *d)
 
 /*
  * The driver's stop has no time limit: it waits for every request, and a
- * handler that never returns holds one. So first let all finish, then have
- * what is new fail, and at last kill the server: the driver fails the requests
- * of a dead one.
+ * handler that never returns holds one. So first let all finish, then fail
+ * what waits and what is new, and at last kill the server: the driver fails
+ * the requests of a dead one.
  */
 static int stop(struct device *d)
 {
-	int ret = ctrl_stop(d->ctrl, d->info.dev_id, STOP_MS);
+	int ret;
 
+	enter_stage(d, STAGE_STOPPING);
+	ret = ctrl_stop(d->ctrl, d->info.dev_id, STOP_MS);
 	if (ret == -ETIMEDOUT) {
 		log_warn("%s: requests are still in flight after %d s; failing those that come",
 			 d->node, STOP_MS / 1000);
-		atomic_store(&d->link.share->fail, true);
+		enter_stage(d, STAGE_FAIL);
 		ret = ctrl_stop(d->ctrl, d->info.dev_id, STOP_FAILING_MS);
 	}
 	if (ret == -ETIMEDOUT) {

@@ -30,8 +30,14 @@ int device_open(struct device **device, const struct server_config *config, int3
  */
 int device_start(struct device *device, int interrupt_fd);
 
-/* Readable when the server has ended: stopped from outside, broken, killed, crashed. */
-int device_ended_fd(const struct device *device);
+/* Readable when device_hear has something to say. */
+int device_fd(const struct device *device);
+
+/*
+ * 0: the script asks for the end of its device. -EPIPE: the server has ended,
+ * stopped from outside, broken, killed or crashed.
+ */
+int device_hear(struct device *device);
 
 /* Has it ended? For SIGCHLD: a process that a script forked may keep the descriptor above quiet. */
 bool device_has_ended(struct device *device);

@@ -3,88 +3,234 @@
 
 #include <errno.h>
 
+#include "histogram.h"
+#include "park.h"
+#include "timer.h"
+
+static struct ul_queue *shared(const struct dispatch *d)
+{
+	return &d->config.transport->shared;
+}
+
+static uint64_t now(const struct dispatch *d)
+{
+	return d->config.transport->ops->now(d->config.transport);
+}
+
 static bool within_device(const struct dispatch *d, const struct ul_req *req)
 {
+	uint64_t size = (uint64_t)d->config.device->size;
 	uint64_t start;
 
-	if (req->sector > (double)(d->size >> 9))
+	if (req->sector > (double)(size >> 9))
 		return false;
 	start = backend_offset(req);
-	return start <= d->size && req->length <= d->size - start;
+	return start <= size && req->length <= size - start;
+}
+
+/* The clock is read at the end of the round; what came in an earlier one is timed alone. */
+static void note_latency(struct dispatch *d, const struct ul_req *req)
+{
+	if (req->time == d->now) {
+		d->fresh_ops |= 1U << req->op;
+		d->fresh[req->op]++;
+	} else {
+		ul_histogram_add(&d->config.stats->latency[req->op],
+				 (double)now(d) - req->time * 1e9, 1);
+	}
 }
 
 static void answer(struct dispatch *d, const struct ul_req *req, int ret)
 {
+	struct transport *t = d->config.transport;
 	int32_t result = ret;
 
 	if (req->op < UL_OP_COUNT) {
-		struct stats_op *counters = &d->stats->op[req->op];
+		struct stats_op *counters = &d->config.stats->op[req->op];
 
 		counters->requests++;
 		counters->bytes += req->length;
 		counters->errors += ret < 0;
+		note_latency(d, req);
 	}
 	/* Whole or not at all: no short results. And a discard's length may not fit. */
 	if (ret == 0 && (req->op == UL_OP_READ || req->op == UL_OP_WRITE))
 		result = (int32_t)req->length;
-	d->transport->ops->answer(d->transport, req->tag, result);
+	t->ops->answer(t, req->tag, result);
 }
 
-static void serve_below(struct dispatch *d, const struct ul_req *req)
+static int below(const struct dispatch *d, const struct ul_req *req)
 {
-	int ret = -EIO;
+	struct backend *backend = d->config.backend;
 
-	if (within_device(d, req))
-		ret = d->backend->ops->serve(d->backend, req);
-	answer(d, req, ret);
+	return within_device(d, req) ? backend->ops->serve(backend, req) : -EIO;
 }
 
+/* Does the script want to see it? */
 static bool scripted(const struct dispatch *d, const struct ul_req *req)
 {
-	return req->op < UL_OP_COUNT && d->op_mask >> req->op & 1;
+	const struct ul_device *device = d->config.device;
+	double end = req->sector + req->length / 512.0;
+
+	if (req->op >= UL_OP_COUNT || !(device->op_mask >> req->op & 1))
+		return false;
+	for (uint32_t i = 0; i < device->range_count[req->op]; i++) {
+		const struct ul_range *range = &device->ranges[req->op][i];
+
+		if (req->sector < range->limit && end > range->first)
+			return true;
+	}
+	return device->range_count[req->op] == 0; /* everywhere */
+}
+
+/* The script has come to an end with `req`. */
+static void settle(struct dispatch *d, const struct ul_req *req)
+{
+	const struct ul_slot *slot = &shared(d)->slots[req->tag];
+	bool forwarded = req->marks & UL_MARK_FORWARDED && req->verdict == slot->result;
+
+	if (req->verdict == UL_PASS) {
+		answer(d, req, below(d, req));
+		return;
+	}
+	if (req->verdict < 0 && !forwarded)
+		d->config.stats->op[req->op].injected++;
+	answer(d, req, req->verdict);
 }
 
 /* The batch holds `count` tags for the script. A verdict it does not write stays EIO. */
 static void serve_scripted(struct dispatch *d, unsigned count)
 {
-	struct ul_queue *shared = &d->transport->shared;
+	struct ul_queue *queue = shared(d);
 
-	for (unsigned i = 0; i < count; i++)
-		shared->reqs[shared->batch[i]].verdict = -EIO;
-	script_batch(d->script, count);
 	for (unsigned i = 0; i < count; i++) {
-		const struct ul_req *req = &shared->reqs[shared->batch[i]];
-		struct stats_op *counters = &d->stats->op[req->op];
+		struct ul_req *req = &queue->reqs[queue->batch[i]];
 
-		counters->scripted++;
-		if (req->verdict == UL_PASS) {
-			serve_below(d, req);
-			continue;
-		}
-		if (req->verdict < 0)
-			counters->injected++;
-		answer(d, req, req->verdict);
+		req->verdict = -EIO;
+		req->marks = 0;
+		d->config.stats->op[req->op].scripted++;
+	}
+	script_batch(d->config.script, count);
+	for (unsigned i = 0; i < count; i++) {
+		const struct ul_req *req = &queue->reqs[queue->batch[i]];
+
+		if (req->verdict != UL_PARKED)
+			settle(d, req);
 	}
 }
 
-void dispatch_batch(struct dispatch *d, unsigned count)
+static void serve_fresh(struct dispatch *d, unsigned count)
 {
-	struct ul_queue *shared = &d->transport->shared;
-	bool fail = atomic_load_explicit(d->fail, memory_order_relaxed);
+	struct ul_queue *queue = shared(d);
 	unsigned for_script = 0;
 
-	d->stats->rounds++;
 	for (unsigned i = 0; i < count; i++) {
-		uint16_t tag = shared->batch[i];
-		const struct ul_req *req = &shared->reqs[tag];
+		uint16_t tag = queue->batch[i];
+		struct ul_req *req = &queue->reqs[tag];
 
-		if (fail)
+		req->time = d->now;
+		if (d->stage == STAGE_FAIL)
 			answer(d, req, -EIO);
 		else if (scripted(d, req))
-			shared->batch[for_script++] = tag; /* never ahead of i */
+			queue->batch[for_script++] = tag; /* never ahead of i */
 		else
-			serve_below(d, req);
+			answer(d, req, below(d, req));
 	}
 	if (for_script)
 		serve_scripted(d, for_script);
+}
+
+static void serve_wishes(struct dispatch *d)
+{
+	uint32_t slot;
+
+	while (park_next_io(shared(d), &slot)) {
+		shared(d)->slots[slot].result = below(d, &shared(d)->slots[slot].io);
+		ul_park_wake(shared(d), slot);
+	}
+}
+
+/* What is left when the budget is spent goes on in the next round: requests come in between. */
+static void resume_ready(struct dispatch *d)
+{
+	struct ul_queue *queue = shared(d);
+	uint32_t budget = queue->depth + queue->tasks;
+	uint32_t slot;
+
+	serve_wishes(d);
+	while (budget-- && park_next_ready(queue, &slot)) {
+		bool ended = script_resume(d->config.script, slot);
+
+		if (ended && slot < queue->depth)
+			settle(d, &queue->reqs[slot]);
+		serve_wishes(d);
+	}
+}
+
+/* Nobody will resume them any more. */
+static void fail_parked(struct dispatch *d)
+{
+	struct ul_queue *queue = shared(d);
+
+	for (unsigned tag = 0; tag < queue->depth; tag++) {
+		struct ul_req *req = &queue->reqs[tag];
+
+		if (req->verdict != UL_PARKED)
+			continue;
+		req->verdict = -EIO;
+		answer(d, req, -EIO);
+	}
+}
+
+static void enter_stage(struct dispatch *d, int stage)
+{
+	d->stage = stage;
+	if (stage == STAGE_STOPPING)
+		script_stopping(d->config.script);
+	else if (stage == STAGE_FAIL)
+		fail_parked(d);
+}
+
+/* All that was answered in the round goes to the driver now, so all took the same time. */
+static void account(struct dispatch *d)
+{
+	double took;
+
+	d->config.stats->rounds++;
+	if (!d->fresh_ops)
+		return;
+	took = (double)now(d) - d->now * 1e9;
+	for (uint32_t ops = d->fresh_ops; ops; ops &= ops - 1) {
+		int op = __builtin_ctz(ops);
+
+		ul_histogram_add(&d->config.stats->latency[op], took, d->fresh[op]);
+		d->fresh[op] = 0;
+	}
+	d->fresh_ops = 0;
+}
+
+void dispatch_open(struct dispatch *d, const struct dispatch_config *config)
+{
+	*d = (struct dispatch){ .config = *config };
+}
+
+void dispatch_round(struct dispatch *d, unsigned count)
+{
+	int stage = atomic_load_explicit(d->config.stage, memory_order_relaxed);
+	uint64_t start = now(d);
+
+	d->now = (double)start / 1e9;
+	if (stage != d->stage)
+		enter_stage(d, stage);
+	serve_fresh(d, count);
+	if (stage != STAGE_FAIL) {
+		park_expire(shared(d), start);
+		resume_ready(d);
+	}
+	account(d);
+}
+
+uint64_t dispatch_deadline(const struct dispatch *d)
+{
+	return d->stage == STAGE_FAIL ? TIMER_NEVER : park_deadline(shared(d));
 }

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * One round of a queue: each request that came in goes to the script or
- * straight to the backend, and is answered. Queue thread; every tag that it is
- * given, it answers before it returns.
+ * straight to the backend, what was parked and is due goes on, and what has
+ * been decided is answered. A tag that is not answered within its round is
+ * parked, and this file knows of it until it is. Queue thread.
  */
 #pragma once
 
@@ -11,18 +12,31 @@
 
 #include "backend.h"
 #include "script.h"
+#include "stage.h"
 #include "stats.h"
 #include "transport.h"
 
-struct dispatch {
+struct dispatch_config {
 	struct transport *transport;
-	struct script *script;
+	struct script *script; /* attached to the transport's queue */
 	struct backend *backend;
 	struct stats *stats;
-	uint32_t op_mask;	 /* bit N: op N goes to the script */
-	uint64_t size;		 /* bytes of the device */
-	const atomic_bool *fail; /* set from outside: answer everything with EIO, run no script */
+	const struct ul_device *device; /* its size, and what its script wants to see */
+	const atomic_int *stage;	/* enum stage */
 };
 
-/* Serve the `count` tags of the transport's batch. */
-void dispatch_batch(struct dispatch *dispatch, unsigned count);
+struct dispatch {
+	struct dispatch_config config;
+	int stage;	     /* as it was in the last round */
+	double now;	     /* s: the round's beginning, when its requests came */
+	uint32_t fresh_ops;  /* bit N: of op N requests of this round were answered in it, */
+	uint32_t fresh[UL_OP_COUNT]; /* so many */
+};
+
+void dispatch_open(struct dispatch *dispatch, const struct dispatch_config *config);
+
+/* Serve the `count` tags of the transport's batch, and what is due. */
+void dispatch_round(struct dispatch *dispatch, unsigned count);
+
+/* When the next round has something to do even if no request comes: ns, for transport_ops.reap. */
+uint64_t dispatch_deadline(const struct dispatch *dispatch);

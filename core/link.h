@@ -13,6 +13,7 @@
 #include <sys/types.h>
 
 #include "api.h"
+#include "stage.h"
 #include "stats.h"
 #include "uapi.h"
 
@@ -24,7 +25,7 @@ struct link_queue {
 struct link_share {
 	struct ul_device spec;		   /* server, before its first message */
 	struct ublksrv_ctrl_dev_info info; /* supervisor, before its first: as the driver gave it */
-	atomic_bool fail; /* supervisor: answer every request with EIO from now on */
+	atomic_int stage; /* enum stage; supervisor, who sends a message after it */
 	struct link_queue queue[UBLK_MAX_NR_QUEUES];
 };
 

@@ -10,9 +10,12 @@
 
 #include <errno.h>
 #include <liburing.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "log.h"
@@ -26,17 +29,30 @@ enum tag_state {
 	TAG_OURS,     /* a request to answer */
 };
 
+enum { NS_PER_S = 1000000000 };
+
 struct queue {
 	struct transport base;
 	struct io_uring ring;
 	const uint8_t *descs;
 	size_t descs_len;
 	uint8_t *state;	   /* enum tag_state of each tag */
+	int wake_fd;	   /* -1: none */
+	uint64_t epoch;	   /* CLOCK_MONOTONIC, ns, when the device started */
 	unsigned fetching; /* tags that the driver has */
 	unsigned ours;	   /* requests that are owed an answer */
 	bool ring_open;
 	bool broken; /* the driver refused a command: the queue can't go on */
 };
+
+static uint64_t queue_now(const struct transport *t)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * NS_PER_S + (uint64_t)now.tv_nsec -
+	       ((const struct queue *)t)->epoch;
+}
 
 static size_t round_up(size_t n, size_t to)
 {
@@ -58,6 +74,14 @@ static int map_descriptors(struct queue *q, const struct queue_config *cfg)
 	return 0;
 }
 
+/* What a completion is of: in the upper half of its user_data; the lower half is the tag. */
+enum kind { KIND_TAG = 0, KIND_WAKE = 1 };
+
+static uint64_t user_data(enum kind kind, uint32_t tag)
+{
+	return (uint64_t)kind << 32 | tag;
+}
+
 /* The newest set of flags that this kernel takes: DEFER_TASKRUN came in 6.1, the others in 6.0. */
 static int open_ring(struct queue *q, const struct queue_config *cfg)
 {
@@ -70,7 +94,8 @@ static int open_ring(struct queue *q, const struct queue_config *cfg)
 	int ret = -EINVAL;
 
 	for (unsigned i = 0; ret == -EINVAL && i < sizeof(flags) / sizeof(flags[0]); i++)
-		ret = io_uring_queue_init(cfg->depth, &q->ring, flags[i]);
+		/* An entry for each tag, and one for the poll. */
+		ret = io_uring_queue_init(cfg->depth + 1, &q->ring, flags[i]);
 	if (ret < 0)
 		return ret;
 	q->ring_open = true;
@@ -86,7 +111,7 @@ static void give_to_driver(struct queue *q, uint16_t tag, uint32_t op, int32_t r
 	io_uring_prep_rw(IORING_OP_URING_CMD, sqe, 0, NULL, 0, 0);
 	sqe->flags = IOSQE_FIXED_FILE;
 	sqe->cmd_op = op;
-	sqe->user_data = tag;
+	sqe->user_data = user_data(KIND_TAG, tag);
 	cmd->q_id = (uint16_t)q->base.shared.queue;
 	cmd->tag = tag;
 	cmd->result = result;
@@ -95,20 +120,50 @@ static void give_to_driver(struct queue *q, uint16_t tag, uint32_t op, int32_t r
 	q->fetching++;
 }
 
-static int submit(struct queue *q, unsigned wait)
+/* Submit what is in the ring and wait for a completion, but not beyond `deadline`. */
+static int submit_and_wait(struct queue *q, uint64_t deadline)
 {
-	int ret = io_uring_submit_and_wait(&q->ring, wait);
+	uint64_t now = deadline == UINT64_MAX ? 0 : queue_now(&q->base);
+	uint64_t left = deadline > now ? deadline - now : 0;
+	struct __kernel_timespec timeout = {
+		.tv_sec = (long long)(left / NS_PER_S),
+		.tv_nsec = (long long)(left % NS_PER_S),
+	};
+	struct io_uring_cqe *cqe;
+
+	if (deadline == UINT64_MAX)
+		return io_uring_submit_and_wait(&q->ring, 1);
+	if (!left)
+		return io_uring_submit_and_get_events(&q->ring);
+	return io_uring_submit_and_wait_timeout(&q->ring, &cqe, 1, &timeout, NULL);
+}
+
+static int submit(struct queue *q, uint64_t deadline)
+{
+	int ret = submit_and_wait(q, deadline);
 
 	/* Interrupted, or no memory just now: what was not taken stays in the ring. */
-	return ret == -EINTR || ret == -EAGAIN ? 0 : ret;
+	return ret == -EINTR || ret == -EAGAIN || ret == -ETIME ? 0 : ret;
+}
+
+/* A completion whenever somebody writes to the eventfd. */
+static void watch_wake_fd(struct queue *q)
+{
+	struct io_uring_sqe *sqe = io_uring_get_sqe(&q->ring);
+
+	io_uring_prep_poll_multishot(sqe, q->wake_fd, POLLIN);
+	sqe->user_data = user_data(KIND_WAKE, 0);
 }
 
 /* START_DEV waits for every tag, for ever; so a fetch that was refused must be seen here. */
 static int fetch_all(struct queue *q)
 {
 	struct io_uring_cqe *cqe;
+	unsigned head;
 	int ret;
 
+	if (q->wake_fd >= 0)
+		watch_wake_fd(q);
 	for (unsigned tag = 0; tag < q->base.shared.depth; tag++)
 		give_to_driver(q, (uint16_t)tag, UBLK_U_IO_FETCH_REQ, -1);
 	while (io_uring_sq_ready(&q->ring)) {
@@ -117,8 +172,10 @@ static int fetch_all(struct queue *q)
 			return ret;
 	}
 	/* No request can come before START_DEV: any completion is a refusal. */
-	if (io_uring_peek_cqe(&q->ring, &cqe) == 0)
-		return cqe->res < 0 ? cqe->res : -EPROTO;
+	io_uring_for_each_cqe(&q->ring, head, cqe) {
+		if (cqe->user_data >> 32 == KIND_TAG)
+			return cqe->res < 0 ? cqe->res : -EPROTO;
+	}
 	return 0;
 }
 
@@ -154,7 +211,16 @@ static bool take_completion(struct queue *q, uint16_t tag, int res)
 	return false;
 }
 
-static int queue_reap(struct transport *t)
+static void take_wake(struct queue *q, const struct io_uring_cqe *cqe)
+{
+	eventfd_t value;
+
+	(void)eventfd_read(q->wake_fd, &value);
+	if (!(cqe->flags & IORING_CQE_F_MORE) && cqe->res >= 0)
+		watch_wake_fd(q);
+}
+
+static int queue_reap(struct transport *t, uint64_t deadline)
 {
 	struct queue *q = (struct queue *)t;
 	struct io_uring_cqe *cqe;
@@ -166,7 +232,7 @@ static int queue_reap(struct transport *t)
 		return -EIO;
 	if (!q->fetching && !q->ours)
 		return -ENODEV;
-	ret = submit(q, 1);
+	ret = submit(q, deadline);
 	if (ret < 0) {
 		log_error("queue %u: io_uring: %s", t->shared.queue, strerror(-ret));
 		return ret;
@@ -175,7 +241,9 @@ static int queue_reap(struct transport *t)
 		uint16_t tag = (uint16_t)cqe->user_data;
 
 		seen++;
-		if (take_completion(q, tag, cqe->res))
+		if (cqe->user_data >> 32 == KIND_WAKE)
+			take_wake(q, cqe);
+		else if (take_completion(q, tag, cqe->res))
 			t->shared.batch[count++] = tag;
 	}
 	io_uring_cq_advance(&q->ring, seen);
@@ -213,6 +281,7 @@ static void queue_close(struct transport *t)
 static const struct transport_ops queue_ops = {
 	.reap = queue_reap,
 	.answer = queue_answer,
+	.now = queue_now,
 	.close = queue_close,
 };
 
@@ -224,6 +293,8 @@ int queue_open(struct transport **transport, const struct queue_config *cfg)
 	if (!q)
 		return ret;
 	q->base.ops = &queue_ops;
+	q->wake_fd = cfg->wake_fd;
+	q->epoch = cfg->epoch;
 	q->state = calloc(cfg->depth, sizeof(*q->state));
 	if (q->state)
 		ret = transport_alloc(&q->base, cfg->queue, cfg->depth, cfg->max_io);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The C side of lua/ublk/engine.lua. Its functions are called through pcall; a
- * batch resumes the worker coroutine directly, which is half the price of a
- * call that resumes it in Lua. The modules are linked in as bytecode, where
+ * batch resumes a coroutine directly, which is half the price of a call that
+ * resumes it in Lua. The modules are linked in as bytecode, where
  * LuaJIT's `require` finds them by their symbols; UBLK_LUA_PATH names a folder
  * whose modules come first, for work on them.
  */
@@ -18,16 +18,15 @@
 
 #include "log.h"
 
-/* Places on the stack of a state. */
-enum {
-	SLOT_ENGINE = 1, /* the module table */
-	SLOT_WORKER,	 /* the worker coroutine, once attached: kept here from the collector */
-};
+enum { SLOT_ENGINE = 1 }; /* on the stack of a state: the module table */
 
+/* A fiber is a coroutine that serves batches and tasks, and stops where a handler waits. */
 struct script {
 	lua_State *L;
-	lua_State *worker; /* at SLOT_WORKER; NULL when Lua could not make one */
-	const void *idle;  /* what the worker yields when its batch is done */
+	struct ul_queue *queue; /* that it is attached to */
+	lua_State **parked;	/* by slot: the fiber that waits there, or NULL */
+	lua_State **idle;	/* fibers without work; the last one back goes first */
+	uint32_t idle_count;
 };
 
 void ul_log(int level, const char *message)
@@ -168,67 +167,126 @@ int script_help(const struct script_config *cfg)
 	return ret;
 }
 
-/* The coroutine on top becomes the worker. */
-static void set_worker(struct script *s)
-{
-	s->worker = lua_tothread(s->L, -1);
-	lua_replace(s->L, SLOT_WORKER);
-}
-
 int script_attach(struct script *s, struct ul_queue *queue)
 {
-	int ret;
+	uint32_t slots = queue->depth + queue->tasks;
 
-	lua_pushnil(s->L); /* SLOT_WORKER */
+	s->queue = queue;
+	s->parked = calloc(slots, sizeof(*s->parked));
+	s->idle = calloc(slots + 1, sizeof(*s->idle)); /* each slot waits, and one serves */
+	if (!s->parked || !s->idle) {
+		log_error("no memory for a script's coroutines");
+		return -ENOMEM;
+	}
+	/* The queue itself, and the two pointers that a fiber yields. */
 	lua_pushlightuserdata(s->L, queue);
-	s->idle = queue;
-	ret = call_engine(s->L, "attach", 1, 1);
-	if (ret == 0)
-		set_worker(s);
-	return ret;
+	lua_pushlightuserdata(s->L, queue);
+	lua_pushlightuserdata(s->L, &queue->parking);
+	return call_engine(s->L, "attach", 3, 0);
+}
+
+/* A coroutine that waits for work. Lua keeps it from the collector. NULL: Lua has no memory. */
+static lua_State *take_fiber(struct script *s)
+{
+	lua_State *fiber;
+
+	if (s->idle_count)
+		return s->idle[--s->idle_count];
+	if (call_engine(s->L, "new_fiber", 0, 1))
+		return NULL;
+	fiber = lua_tothread(s->L, -1);
+	lua_pop(s->L, 1);
+	return fiber;
+}
+
+/* How a fiber stopped: it yields one of two pointers that no script can have. */
+enum stop { FINISHED, PARKED, FAILED };
+
+static enum stop run(struct script *s, lua_State *fiber, int args)
+{
+	int status = lua_resume(fiber, args);
+	const void *token = NULL;
+
+	if (status == LUA_YIELD && lua_gettop(fiber) == 1)
+		token = lua_touserdata(fiber, 1);
+	if (token == s->queue) {
+		lua_settop(fiber, 0);
+		s->idle[s->idle_count++] = fiber;
+		return FINISHED;
+	}
+	if (token == &s->queue->parking) {
+		lua_settop(fiber, 0);
+		s->parked[s->queue->parking] = fiber;
+		return PARKED;
+	}
+	return FAILED;
 }
 
 /*
- * The worker has stopped within the batch: a handler yielded, or the loop
- * itself failed, for want of memory say. Lua settles that request and gives a
- * worker for the rest. False when it cannot: the rest keeps the verdict EIO.
+ * A handler yielded by itself, or the loop failed, for want of memory say. Lua
+ * tells it, and gives the request at hand the verdict of a failed one.
  */
-static bool replace_worker(struct script *s, int status)
+static void settle(struct script *s, lua_State *fiber)
 {
-	/* A yield may have left nothing: its stack has no place -1 then. */
-	const char *error = status == LUA_YIELD ? NULL : lua_tostring(s->worker, -1);
+	const char *error = NULL;
 
-	if (status == LUA_YIELD)
+	if (lua_status(fiber) != LUA_YIELD && lua_gettop(fiber))
+		error = lua_tostring(fiber, -1);
+	if (lua_status(fiber) == LUA_YIELD)
 		lua_pushnil(s->L);
 	else
 		lua_pushstring(s->L, error ? error : "with an error that is no text");
-	if (call_engine(s->L, "replace", 1, 1) == 0) {
-		set_worker(s);
-		return s->worker != NULL;
-	}
-	s->worker = NULL;
-	return false;
+	s->queue->rest = 0; /* stays so when Lua fails again: then the batch keeps its verdicts */
+	(void)call_engine(s->L, "settle", 1, 0);
 }
 
 void script_batch(struct script *s, unsigned count)
 {
+	lua_State *fiber = take_fiber(s);
 	int args = 1;
 
-	if (!s->worker)
-		return;
-	lua_pushnumber(s->worker, count);
-	for (;;) {
-		int status = lua_resume(s->worker, args);
+	if (fiber)
+		lua_pushnumber(fiber, count);
+	while (fiber) {
+		enum stop stop = run(s, fiber, args);
 
-		if (status == LUA_YIELD && lua_gettop(s->worker) == 1 &&
-		    lua_touserdata(s->worker, 1) == s->idle) {
-			lua_settop(s->worker, 0);
+		if (stop == FINISHED)
 			return;
-		}
-		if (!replace_worker(s, status))
+		if (stop == PARKED)
+			s->queue->reqs[s->queue->parking].verdict = UL_PARKED;
+		else
+			settle(s, fiber);
+		if (!s->queue->rest)
 			return;
+		fiber = take_fiber(s);
 		args = 0;
 	}
+}
+
+bool script_resume(struct script *s, uint32_t slot)
+{
+	lua_State *fiber = s->parked[slot];
+	enum stop stop;
+	int args = 0;
+
+	s->parked[slot] = NULL;
+	if (!fiber) { /* a task begins */
+		fiber = take_fiber(s);
+		if (!fiber)
+			return true;
+		lua_pushnil(fiber);
+		lua_pushnumber(fiber, slot);
+		args = 2;
+	}
+	stop = run(s, fiber, args);
+	if (stop == FAILED)
+		settle(s, fiber);
+	return stop != PARKED;
+}
+
+void script_stopping(struct script *s)
+{
+	(void)call_engine(s->L, "stopping", 0, 0);
 }
 
 void script_close(struct script *s)
@@ -238,5 +296,7 @@ void script_close(struct script *s)
 	if (lua_gettop(s->L) >= SLOT_ENGINE && lua_istable(s->L, SLOT_ENGINE))
 		(void)call_engine(s->L, "close", 0, 0);
 	lua_close(s->L);
+	free(s->parked);
+	free(s->idle);
 	free(s);
 }

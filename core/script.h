@@ -6,6 +6,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "api.h"
@@ -35,8 +36,21 @@ int script_help(const struct script_config *config);
 /* Tie the script to a queue that is open. 0 or -ENOEXEC, logged. */
 int script_attach(struct script *script, struct ul_queue *queue);
 
-/* Have the script serve the first `count` tags of its queue's batch: verdicts in their requests. */
+/*
+ * Have the script serve the first `count` tags of its queue's batch: verdicts
+ * in their requests, UL_PARKED where a handler waits. A request that the
+ * script could not decide keeps the verdict that it had.
+ */
 void script_batch(struct script *script, unsigned count);
+
+/*
+ * Go on with the handler or task in `slot`, which was parked and is ready.
+ * True when it has come to its end: a handler's verdict is in its request.
+ */
+bool script_resume(struct script *script, uint32_t slot);
+
+/* The device is about to end: have the script let go of what it holds. */
+void script_stopping(struct script *script);
 
 /* Log what is left to say (how often an error came) and free all. NULL is fine. */
 void script_close(struct script *script);

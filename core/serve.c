@@ -73,6 +73,18 @@ static void lost_server(struct session *s)
 	end_command(s, SIGTERM);
 }
 
+/* The session ends, one way or the other. */
+static void server_spoke(struct session *s)
+{
+	if (device_hear(s->device)) {
+		lost_server(s);
+		return;
+	}
+	log_error("%s: its script had an error, and on_error = \"stop\"", device_node(s->device));
+	end_command(s, SIGTERM);
+	s->status = s->status ? s->status : EXIT_FAILED;
+}
+
 /* A child has ended; there may be others than ours, inherited from who started us. */
 static bool child_ended_session(struct session *s)
 {
@@ -103,7 +115,7 @@ static void wait_for_end(struct session *s)
 	struct pollfd fds[] = {
 		{ .fd = s->stop_fd, .events = POLLIN },
 		{ .fd = s->child_fd, .events = POLLIN },
-		{ .fd = device_ended_fd(s->device), .events = POLLIN },
+		{ .fd = device_fd(s->device), .events = POLLIN },
 	};
 
 	for (;;) {
@@ -116,7 +128,7 @@ static void wait_for_end(struct session *s)
 		if (fds[1].revents && child_ended_session(s))
 			return;
 		if (fds[2].revents) {
-			lost_server(s);
+			server_spoke(s);
 			return;
 		}
 	}

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,6 +11,7 @@
 #include <sys/eventfd.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "backend.h"
@@ -26,7 +28,10 @@ struct server {
 	struct link_share *share;
 	struct backend *backend;
 	int char_fd;
-	int ended_fd;
+	int ended_fd;  /* eventfd: queues that have ended */
+	int stop_fd;   /* eventfd: a script wants its device to end */
+	int *wake_fds; /* eventfds, one for each queue: look at the stage */
+	uint64_t epoch; /* CLOCK_MONOTONIC, ns: 0 on the device's clock */
 	unsigned queues;
 	struct script **scripts; /* one for each queue */
 	struct worker *workers;
@@ -77,10 +82,13 @@ static int load_others(struct server *s, struct script *first)
 	s->queues = s->share->info.nr_hw_queues;
 	s->scripts = calloc(s->queues, sizeof(*s->scripts));
 	s->workers = calloc(s->queues, sizeof(*s->workers));
-	if (!s->scripts || !s->workers) {
+	s->wake_fds = calloc(s->queues, sizeof(*s->wake_fds));
+	if (!s->scripts || !s->workers || !s->wake_fds) {
 		log_error("out of memory");
 		return -ENOMEM;
 	}
+	for (unsigned q = 0; q < s->queues; q++)
+		s->wake_fds[q] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	s->scripts[0] = first;
 	for (unsigned q = 1; q < s->queues; q++) {
 		struct ul_device same;
@@ -120,14 +128,16 @@ static int start_worker(struct server *s, unsigned queue)
 			.queue = queue,
 			.depth = info->queue_depth,
 			.max_io = info->max_io_buf_bytes,
+			.wake_fd = s->wake_fds[queue],
+			.epoch = s->epoch,
 		},
 		.cpus = s->share->queue[queue].cpus,
 		.script = s->scripts[queue],
 		.backend = s->backend,
 		.stats = &s->share->queue[queue].stats,
-		.op_mask = s->share->spec.op_mask,
-		.size = (uint64_t)s->share->spec.size,
-		.fail = &s->share->fail,
+		.device = &s->share->spec,
+		.stage = &s->share->stage,
+		.stop_fd = s->stop_fd,
 		.ended_fd = s->ended_fd,
 	};
 	int ret = worker_start(&s->workers[queue], &cfg);
@@ -140,7 +150,11 @@ static int start_worker(struct server *s, unsigned queue)
 /* Every started worker is waited for even after a failure: a stop must not overtake a fetch. */
 static int start_workers(struct server *s)
 {
+	struct timespec now;
 	int ret = 0;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	s->epoch = (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
 
 	for (unsigned q = 0; ret == 0 && q < s->queues; q++)
 		ret = start_worker(s, q);
@@ -153,23 +167,52 @@ static int start_workers(struct server *s)
 	return ret;
 }
 
+/* Queues that wait for something that never comes must see it too. */
+static bool pass_on_stage(struct server *s)
+{
+	int32_t message; /* the stage itself is in the shared memory */
+	int ret = link_receive(s->link, &message, -1);
+
+	for (unsigned q = 0; q < s->running; q++)
+		(void)eventfd_write(s->wake_fds[q], 1);
+	return ret == 0;
+}
+
 /*
  * The driver ends all queues when the device is stopped. One that ends alone
  * has broken and left requests unanswered; the end of this process is what
  * makes the driver fail them.
  */
+static uint64_t count_ended(struct server *s)
+{
+	eventfd_t ended = 0;
+
+	(void)eventfd_read(s->ended_fd, &ended);
+	for (unsigned q = 0; q < s->running; q++)
+		if (worker_broken(&s->workers[q]))
+			_exit(EXIT_FAILURE);
+	return ended;
+}
+
 static void join_workers(struct server *s)
 {
+	struct pollfd fds[] = {
+		{ .fd = s->ended_fd, .events = POLLIN },
+		{ .fd = s->stop_fd, .events = POLLIN },
+		{ .fd = s->link->fd, .events = POLLIN },
+	};
 	uint64_t ended = 0;
+	eventfd_t asked;
 
 	while (ended < s->running) {
-		eventfd_t more;
-
-		if (eventfd_read(s->ended_fd, &more) == 0)
-			ended += more;
-		for (unsigned q = 0; q < s->running; q++)
-			if (worker_broken(&s->workers[q]))
-				_exit(EXIT_FAILURE);
+		if (poll(fds, sizeof(fds) / sizeof(fds[0]), -1) < 0)
+			continue; /* EINTR: a debugger */
+		if (fds[0].revents)
+			ended += count_ended(s);
+		if (fds[1].revents && eventfd_read(s->stop_fd, &asked) == 0)
+			link_send(s->link, 0);
+		if (fds[2].revents && !pass_on_stage(s))
+			fds[2].fd = -1; /* this process is about to be killed */
 	}
 	for (unsigned q = 0; q < s->running; q++)
 		worker_join(&s->workers[q]);
@@ -182,8 +225,12 @@ static void close_all(struct server *s)
 	for (unsigned q = 0; s->scripts && q < s->queues; q++)
 		script_close(s->scripts[q]);
 	backend_close(s->backend);
+	for (unsigned q = 0; s->wake_fds && q < s->queues; q++)
+		close(s->wake_fds[q]);
+	free(s->wake_fds);
 	free(s->workers);
 	free(s->scripts);
+	close(s->stop_fd);
 	close(s->ended_fd);
 }
 
@@ -207,7 +254,8 @@ int server_main(const struct server_config *config, const struct link *link)
 		.link = link,
 		.share = link->share,
 		.char_fd = -1,
-		.ended_fd = eventfd(0, EFD_CLOEXEC),
+		.ended_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK),
+		.stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK),
 	};
 	struct script *first = NULL;
 	int32_t added;
@@ -220,7 +268,7 @@ int server_main(const struct server_config *config, const struct link *link)
 	/* stdout is for the node; what a script prints joins the messages. */
 	dup2(STDERR_FILENO, STDOUT_FILENO);
 
-	ret = s.ended_fd < 0 ? -errno : load(&s, &first);
+	ret = s.ended_fd < 0 || s.stop_fd < 0 ? -errno : load(&s, &first);
 	link_send(link, ret);
 	if (ret || link_receive(link, &added, -1)) {
 		script_close(first);

@@ -3,8 +3,12 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include "log.h"
+
+/* A timer that goes off again and again must not hide that the requests wait for nothing. */
+enum { MOST_FRUITLESS = 100000 };
 
 struct sim {
 	struct transport base;
@@ -13,13 +17,15 @@ struct sim {
 	unsigned idle_count;
 	bool *owed; /* issued and not answered yet */
 	bool exhausted;
+	uint64_t clock;	    /* ns */
+	unsigned fruitless; /* reaps in a row that gave nothing, and nothing was answered */
 	unsigned faults;
 };
 
-static int sim_reap(struct transport *t)
+static unsigned issue(struct sim *sim)
 {
-	struct sim *sim = (struct sim *)t;
 	const struct sim_config *cfg = &sim->config;
+	struct transport *t = &sim->base;
 	unsigned count = 0;
 
 	while (!sim->exhausted && count < cfg->batch && sim->idle_count) {
@@ -36,15 +42,39 @@ static int sim_reap(struct transport *t)
 		sim->owed[tag] = true;
 		t->shared.batch[count++] = tag;
 	}
+	return count;
+}
+
+static int sim_reap(struct transport *t, uint64_t deadline)
+{
+	struct sim *sim = (struct sim *)t;
+	unsigned count = issue(sim);
+
 	if (count)
 		return (int)count;
-	if (sim->idle_count == cfg->depth)
+	if (sim->idle_count == sim->config.depth)
 		return -ENODEV;
+	if (deadline != UINT64_MAX && sim->fruitless++ < MOST_FRUITLESS) {
+		if (sim->clock < deadline)
+			sim->clock = deadline;
+		return 0;
+	}
 
 	/* Requests are out and no event can bring an answer any more. */
-	sim->faults += cfg->depth - sim->idle_count;
-	log_error("sim: %u tags were never answered", cfg->depth - sim->idle_count);
+	sim->faults += sim->config.depth - sim->idle_count;
+	log_error("sim: %u tags were never answered", sim->config.depth - sim->idle_count);
 	return -EPROTO;
+}
+
+static uint64_t sim_now(const struct transport *t)
+{
+	const struct sim *sim = (const struct sim *)t;
+	struct timespec now;
+
+	if (!sim->config.real_time)
+		return sim->clock;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
 }
 
 static void sim_answer(struct transport *t, uint16_t tag, int32_t result)
@@ -57,6 +87,7 @@ static void sim_answer(struct transport *t, uint16_t tag, int32_t result)
 		sim->faults++;
 		return;
 	}
+	sim->fruitless = 0;
 	sim->owed[tag] = false;
 	sim->idle[sim->idle_count++] = tag;
 	if (cfg->done)
@@ -76,6 +107,7 @@ static void sim_close(struct transport *t)
 static const struct transport_ops sim_ops = {
 	.reap = sim_reap,
 	.answer = sim_answer,
+	.now = sim_now,
 	.close = sim_close,
 };
 

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A transport without kernel or root: requests come from a callback, answers
- * go to another, and each tag must be answered exactly once. It carries the
- * unit, sanitizer and native benchmark runs. One thread.
+ * go to another, and each tag must be answered exactly once. Its clock stands
+ * still while there is something to do and jumps to the next deadline when
+ * there is not, so what sleeps for an hour runs at once, and alike each time.
+ * One thread.
  */
 #pragma once
 
@@ -15,6 +17,7 @@ struct sim_config {
 	unsigned depth;
 	uint32_t max_io;
 	unsigned batch; /* most requests that one reap hands out; at most depth */
+	bool real_time; /* its clock is the machine's; it still does not wait */
 
 	/*
 	 * Fill op, flags, sector and length of the next request, and its data for

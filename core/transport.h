@@ -18,10 +18,12 @@ struct transport_ops {
 	/*
 	 * Hand in all answers, wait for at least one request, and put the tags
 	 * of those that came into t->shared.batch with their `reqs` filled.
-	 * Returns how many; 0 is possible; -ENODEV when the queue has ended and
-	 * the server owns no tag any more, another -errno when it is broken.
+	 * Waits no longer than to `deadline`, ns on the transport's clock;
+	 * UINT64_MAX is for ever and 0 not at all. Returns how many; 0 is
+	 * possible; -ENODEV when the queue has ended and the server owns no
+	 * tag any more, another -errno when it is broken.
 	 */
-	int (*reap)(struct transport *t);
+	int (*reap)(struct transport *t, uint64_t deadline);
 
 	/*
 	 * Answer `tag`: bytes for a read or write, 0 for another op, or -errno.
@@ -30,17 +32,21 @@ struct transport_ops {
 	 */
 	void (*answer)(struct transport *t, uint16_t tag, int32_t result);
 
+	/* The clock of the queue's device: ns since it started. */
+	uint64_t (*now)(const struct transport *t);
+
 	void (*close)(struct transport *t);
 };
 
 struct transport {
 	const struct transport_ops *ops;
 	struct ul_queue shared; /* what the script sees */
+	uint8_t *data;		/* depth × max_io bytes, page-aligned */
 };
 
 static inline uint8_t *transport_buffer(const struct transport *t, uint16_t tag)
 {
-	return t->shared.buffers + (size_t)tag * t->shared.max_io;
+	return t->data + (size_t)tag * t->shared.max_io;
 }
 
 /* Does the driver give data with this op? Discard and write zeroes have a length only. */
@@ -50,6 +56,9 @@ static inline bool transport_op_has_data(uint8_t op)
 	       op == UL_OP_REPORT_ZONES;
 }
 
-/* Allocate requests, batch and buffers. 0 or -ENOMEM; transport_free is safe after both. */
+/*
+ * Allocate requests, batch, buffers and slots. 0 or -ENOMEM; transport_free is
+ * safe after both.
+ */
 int transport_alloc(struct transport *t, unsigned queue, unsigned depth, uint32_t max_io);
 void transport_free(struct transport *t);

@@ -36,6 +36,7 @@ static void pin(const struct worker *w)
 
 	snprintf(name, sizeof(name), "queue/%u", queue);
 	pthread_setname_np(pthread_self(), name);
+	prctl(PR_SET_TIMERSLACK, 1); /* ns; by default a sleep may take 50 us longer */
 	ret = pthread_setaffinity_np(pthread_self(), sizeof(w->config.cpus), &w->config.cpus);
 	if (ret) /* a cpuset may forbid it: slower, not wrong */
 		log_warn("queue %u: cannot run on the CPUs of its requests: %s", queue,
@@ -44,19 +45,24 @@ static void pin(const struct worker *w)
 
 static int serve(struct worker *w, struct transport *transport)
 {
-	struct dispatch dispatch = {
-		.transport = transport,
-		.script = w->config.script,
-		.backend = w->config.backend,
-		.stats = w->config.stats,
-		.op_mask = w->config.op_mask,
-		.size = w->config.size,
-		.fail = w->config.fail,
-	};
+	struct dispatch dispatch;
 	int count;
 
-	while ((count = transport->ops->reap(transport)) >= 0)
-		dispatch_batch(&dispatch, (unsigned)count);
+	dispatch_open(&dispatch, &(struct dispatch_config){
+					 .transport = transport,
+					 .script = w->config.script,
+					 .backend = w->config.backend,
+					 .stats = w->config.stats,
+					 .device = w->config.device,
+					 .stage = w->config.stage,
+				 });
+	while ((count = transport->ops->reap(transport, dispatch_deadline(&dispatch))) >= 0) {
+		dispatch_round(&dispatch, (unsigned)count);
+		if (transport->shared.stop) {
+			transport->shared.stop = 0;
+			(void)eventfd_write(w->config.stop_fd, 1);
+		}
+	}
 	return count == -ENODEV ? 0 : count;
 }
 

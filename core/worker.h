@@ -23,9 +23,9 @@ struct worker_config {
 	struct script *script;	 /* of this queue alone */
 	struct backend *backend; /* of all queues */
 	struct stats *stats;	 /* of this queue */
-	uint32_t op_mask;
-	uint64_t size;		 /* bytes of the device */
-	const atomic_bool *fail; /* see struct dispatch */
+	const struct ul_device *device;
+	const atomic_int *stage; /* enum stage; who moves it on writes to queue.wake_fd */
+	int stop_fd;		 /* eventfd that gets 1 when the script wants its device to end */
 	int ended_fd;		 /* eventfd that gets 1 when the thread has ended */
 };
 

@@ -4,18 +4,11 @@
 -- plain strings that name the field.
 local ffi = require "ffi"
 local C = require "ublk.ffi"
+local layers = require "ublk.layers"
+local mistakes = require "ublk.mistakes"
 local units = require "ublk.units"
 
 local M = {}
-
--- Op functions of a device table and the op that each serves.
-M.ops = {
-  read = C.UL_OP_READ,
-  write = C.UL_OP_WRITE,
-  flush = C.UL_OP_FLUSH,
-  discard = C.UL_OP_DISCARD,
-  write_zeroes = C.UL_OP_WRITE_ZEROES,
-}
 
 local function fail(name, value, accepted)
   local shown = type(value) == "string" and ("%q"):format(value) or tostring(value)
@@ -75,13 +68,14 @@ function M.backing(kind, path)
   return setmetatable({ kind = kind, path = path }, Backing)
 end
 
-local kinds = {
-  [C.UL_BACKING_NULL] = true, [C.UL_BACKING_MEM] = true, [C.UL_BACKING_FILE] = true,
-}
+local function is_backing(value) return getmetatable(value) == Backing end
+
+-- Another device below this one.
+local function is_device(value) return type(value) == "table" and not is_backing(value) end
 
 local function set_backing(c, backing)
-  if getmetatable(backing) ~= Backing or not kinds[backing.kind] then
-    fail("backing", backing, "ublk.mem(), ublk.file(PATH) or ublk.null()")
+  if not is_backing(backing) then
+    fail("backing", backing, "ublk.mem(), ublk.file(PATH), ublk.null() or a device's table")
   end
   c.backing = backing.kind
   if backing.path then
@@ -90,28 +84,53 @@ local function set_backing(c, backing)
   end
 end
 
+local function policy(name, value)
+  if not mistakes.policies[value] then fail(name, value, '"EIO", "pass" or "stop"') end
+end
+
 local function known_fields()
-  local names = { "backing", "handler" }
+  local names = { "backing", "layers", "on_error", unpack(layers.fields) }
   for name in pairs(fields) do names[#names + 1] = name end
-  for name in pairs(M.ops) do names[#names + 1] = name end
   table.sort(names)
   return table.concat(names, ", ")
 end
 
 local function set_field(c, name, value)
-  if name == "backing" then
-    set_backing(c, value)
-  elseif name == "handler" or M.ops[name] then
-    if type(value) ~= "function" then fail(name, value, "a function") end
+  if name == "on_error" then
+    policy(name, value)
   elseif fields[name] then
     local field, read = unpack(fields[name])
     c[field] = read(name, value)
-  else
+  elseif name ~= "backing" and name ~= "layers" and not layers.is_field(name) then
     error(("unknown field %q; a device has %s"):format(tostring(name), known_fields()), 0)
   end
 end
 
+-- What a device that is a backing says of itself holds for the whole, unless that says otherwise.
+local function set_fields(c, device)
+  if is_device(device.backing) then
+    set_fields(c, device.backing)
+  elseif device.backing ~= nil then
+    set_backing(c, device.backing)
+  end
+  for name, value in pairs(device) do set_field(c, name, value) end
+end
+
+local function set_interest(c, stack)
+  local mask = 0
+  for op in pairs(layers.op_name) do
+    local interest = layers.interest(stack, op)
+    if interest then mask = bit.bor(mask, bit.lshift(1, op)) end
+    for i, range in ipairs(type(interest) == "table" and interest or {}) do
+      c.ranges[op][i - 1].first, c.ranges[op][i - 1].limit = range[1], range[2]
+      c.range_count[op] = i
+    end
+  end
+  c.op_mask = mask
+end
+
 --- Check `device`, the table that a script returned, and fill `c`, a struct ul_device.
+-- Returns its stack of layers, see layers.lua.
 function M.describe(device, c)
   if type(device) ~= "table" then
     error(("the script returned %s; it must return a table, the device"):format(
@@ -121,35 +140,10 @@ function M.describe(device, c)
   c.volatile_cache, c.fua = true, true
   -- Memory: it keeps what is written, and a script that serves all itself does not pay for it.
   c.backing = C.UL_BACKING_MEM
-  for name, value in pairs(device) do set_field(c, name, value) end
-  local mask = 0
-  for name, op in pairs(M.ops) do
-    if device.handler or device[name] then mask = bit.bor(mask, bit.lshift(1, op)) end
-  end
-  c.op_mask = mask
-end
-
---- One function (sector, length, buf, req) for each op number that the device handles.
--- `handler` sees a request first; where it says nothing, the op's own function does.
-function M.handlers(device)
-  local handlers, generic = {}, device.handler
-  for name, op in pairs(M.ops) do
-    local own = device[name]
-    if generic and own then
-      handlers[op] = function(sector, length, buf, req)
-        local verdict = generic(name, sector, length, buf, req)
-        if verdict ~= nil then return verdict end
-        return own(sector, length, buf, req)
-      end
-    elseif generic then
-      handlers[op] = function(sector, length, buf, req)
-        return generic(name, sector, length, buf, req)
-      end
-    else
-      handlers[op] = own
-    end
-  end
-  return handlers
+  set_fields(c, device)
+  local stack = layers.stack(device, is_device)
+  set_interest(c, stack)
+  return stack
 end
 
 return M

@@ -4,17 +4,22 @@
 -- where the command line is wrong, ENOENT no such file, ENOEXEC a bad script.
 local ffi = require "ffi"
 local context = require "ublk.context"
+local counters = require "ublk.counters"
 local device = require "ublk.device"
 local loop = require "ublk.loop"
 local options = require "ublk.options"
 local random = require "ublk.random"
 local report = require "ublk.report"
+local stack = require "ublk.stack"
 local strict = require "ublk.strict"
+local tasks = require "ublk.tasks"
+local wait = require "ublk.wait"
 
 local ublk = require "ublk"
 
 local M = {}
-local loaded -- the device table that the script returned
+local loaded, loaded_layers -- the device table that the script returned, and its stack
+local running -- the batch loop
 
 -- A script's own modules stand beside it, and not where root happens to be. Its output joins the
 -- log, which never waits; it can end its device no more than a disk can; and what it has not
@@ -33,7 +38,7 @@ local function set_context(path, args, seed, queue)
   context.queue = queue
   ublk.queue = queue
   set_environment(path)
-  random.seed(ffi.cast("const uint64_t *", seed)[0], queue)
+  random.seed(ffi.cast("const uint64_t *", seed)[0])
 end
 
 -- A script error as one line. Errors that options.lua raises are tables that say what they are.
@@ -87,7 +92,7 @@ function M.load(path, args, seed, queue, c, stats, text)
   if not ok then return failure(message) end
   ok, message = pcall(device.describe, result, ffi.cast("struct ul_device *", c))
   if not ok then return "ENOEXEC", ("%s: %s"):format(context.name, message) end
-  loaded = result
+  loaded, loaded_layers = result, message
   return true
 end
 
@@ -122,13 +127,32 @@ function M.help(path, args, seed, queue, _, _, text)
   return true
 end
 
---- Tie the loaded script to `queue` (struct ul_queue *); returns its worker coroutine. When that
--- stops within a batch, M.replace(error or nil) returns the next; both as loop.new says.
-function M.attach(queue)
-  local worker
-  worker, M.replace = loop.new(ffi.cast("struct ul_queue *", queue), device.handlers(loaded), queue)
-  return worker
+-- Each layer gets its counters and its random numbers, by its name.
+local function set_up_layers()
+  local stats = context.stats.layer + 0
+  for i, layer in ipairs(loaded_layers) do
+    layer.name = ffi.string(counters.layer(layer.name).name)
+    if i > 1 then random.add_stream(layer.index, layer.name) end
+  end
+  return stats
 end
+
+--- Tie the loaded script to `queue` (struct ul_queue *). `idle` and `parking` as in loop.new.
+function M.attach(queue, idle, parking)
+  queue = ffi.cast("struct ul_queue *", queue)
+  local on_error = loaded.on_error or "EIO"
+  local at_work = stack.new(loaded_layers, queue, set_up_layers(), on_error)
+  running = loop.new(queue, at_work.chains, at_work.mistakes, tasks.run, idle, parking)
+  wait.attach(queue, running, at_work)
+  tasks.attach(queue, on_error)
+end
+
+--- For C: a coroutine to resume; what to do after one that failed; the device is about to end.
+function M.new_fiber() return running.new_fiber() end
+
+function M.settle(err) running.settle(err) end
+
+function M.stopping() wait.stopping() end
 
 function M.close()
   report.close()

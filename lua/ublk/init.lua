@@ -7,7 +7,9 @@ local device = require "ublk.device"
 local options = require "ublk.options"
 local random = require "ublk.random"
 local shared = require "ublk.shared"
+local tasks = require "ublk.tasks"
 local units = require "ublk.units"
+local wait = require "ublk.wait"
 
 local ublk = {}
 
@@ -33,7 +35,7 @@ function ublk.randomseed(seed)
   if type(seed) ~= "number" or seed % 1 ~= 0 or seed < 0 or seed > 2 ^ 53 then
     error("ublk.randomseed needs a whole number from 0 to 2^53", 2)
   end
-  random.seed(seed, context.queue)
+  random.seed(seed)
 end
 
 --- What -v and --stats show under names: counter(name):add([n]), histogram(name [, unit])
@@ -49,6 +51,17 @@ ublk.queue = context.queue
 --- Text to number, as options of these types are read: bytes, seconds, a share from 0 to 1.
 -- Each returns the number, or nil and what is accepted.
 ublk.size, ublk.time, ublk.rate = units.size, units.time, units.rate
+
+--- Time and waiting: see wait.lua. Only the request or task that calls them waits.
+ublk.now, ublk.sleep = wait.now, wait.sleep
+ublk.hold, ublk.release = wait.hold, wait.release
+ublk.wait, ublk.signal = wait.wait, wait.signal
+
+--- The backing, below all layers: read, write, flush, discard, write_zeroes; see wait.lua.
+ublk.backing = wait.backing
+
+--- Functions beside the I/O; see tasks.lua.
+ublk.spawn, ublk.at, ublk.every = tasks.spawn, tasks.at, tasks.every
 
 --- Text to a table { from, to } of bytes, or with "time" as second argument of seconds; or nil
 -- and what is accepted. See units.lua for how a range is written.

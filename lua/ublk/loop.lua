@@ -1,12 +1,12 @@
 -- SPDX-License-Identifier: MIT
--- The batch loop: C resumes it once per wakeup; it calls the handler of each
--- request and writes the verdict into the request. It is a worker coroutine,
--- so that a handler can be left waiting while a fresh worker takes the rest of
--- the batch. Kept small and without branches on rare things: it must compile,
--- and everything that handlers cost is measured against it.
+-- The batch loop: C resumes a fiber (a coroutine) once per wakeup; it asks the
+-- layers for the verdict on each request and writes that into the request. A
+-- handler that waits takes its fiber out of the batch, and C resumes another
+-- for the rest. Kept small and without branches on rare things: it must
+-- compile, and everything that handlers cost is measured against it.
 local ffi = require "ffi"
 local C = require "ublk.ffi"
-local device = require "ublk.device"
+local context = require "ublk.context"
 local errno = require "ublk.errno"
 local report = require "ublk.report"
 
@@ -16,95 +16,135 @@ local M = {}
 -- change which tag is answered or what the backing is asked to do.
 local view = ffi.typeof "const struct ul_req *"
 
-local PASS, DONE = C.UL_PASS, C.UL_DONE
+local PASS, DONE, HIT = C.UL_PASS, C.UL_DONE, C.UL_MARK_HIT
 local EIO = errno.verdict.EIO
-
-local op_name = {}
-for name, op in pairs(device.ops) do op_name[op] = name end
 
 -- A table of data pointers by tag for ops that have data; an empty one for the others.
 local function buffers_by_op(queue)
   local buffers, none, by_op = {}, {}, {}
   for tag = 0, queue.depth - 1 do
-    buffers[tag] = queue.buffers + tag * queue.max_io
+    buffers[tag] = queue.buffers + tag * queue.stride
   end
-  for op in pairs(op_name) do by_op[op] = none end
+  for op = 0, C.UL_OP_COUNT - 1 do by_op[op] = none end
   by_op[C.UL_OP_READ], by_op[C.UL_OP_WRITE] = buffers, buffers -- as transport_op_has_data says
   return by_op
 end
 
-local function describe(value)
-  return type(value) == "string" and ("%q"):format(value) or type(value) == "number"
-    and tostring(value) or "a " .. type(value)
-end
-
--- The rare verdicts: a handler that threw, or returned what is no verdict.
-local function mistaken(req, ok, verdict)
-  local name = op_name[req.op]
-  if not ok then
-    local trace = tostring(verdict)
-    report.mistake(name .. ": " .. trace:match "^[^\n]*",
-      ("%s: the handler failed, the request gets EIO: %s"):format(name, trace))
-  elseif errno.refused[verdict] then
-    report.mistake(("%s: the handler's verdict is refused, EIO instead: %s"):format(name,
-      errno.refused[verdict]))
-  else
-    report.mistake(("%s: the handler returned %s, which is no verdict (nil, true, an errno "
-      .. "name or a negative errno are); the request gets EIO"):format(name, describe(verdict)))
-  end
-  return EIO
-end
-
---- Make the batch loop for `queue` (struct ul_queue *) and `handlers` by op number.
--- Returns a worker coroutine and a function. C resumes the worker with the batch's size; it
--- yields `idle` when the batch is done. When it stops otherwise C calls the function, with the
--- error or nil, which settles the request at hand and returns a new worker; that one, resumed
--- with nothing, serves the rest of the batch.
-function M.new(queue, handlers, idle)
+--- Make the batch loop of `queue` (struct ul_queue *).
+-- chains: functions by op number, from compose.lua. mistakes: `catch` and `mistaken` of
+-- mistakes.lua. run_task(slot): runs the task in a slot. idle and parking: what a fiber yields to
+-- say that its work is done, or that it waits; C knows them and no script can have them.
+-- Returns a table of what C and wait.lua call.
+function M.new(queue, chains, mistakes, run_task, idle, parking)
   local batch, reqs, views, buffers = queue.batch, {}, {}, buffers_by_op(queue)
-  local verdicts, traceback, xpcall, yield = errno.verdict, debug.traceback, xpcall, coroutine.yield
+  local verdicts, xpcall, bor, depth = errno.verdict, xpcall, bit.bor, queue.depth
+  local yield, running, isyieldable = coroutine.yield, coroutine.running, coroutine.isyieldable
+  local layer = context.layer
+  local catch, mistaken = mistakes.catch, mistakes.mistaken
   local position, count = 0, 0 -- in the batch: the request being served, and its end
+  local current, serving -- fibers: the one that runs; the one in the batch, nil when it left it
+  local loop = { fibers = {} } -- fibers: all of them, kept from the collector
 
   for tag = 0, queue.depth - 1 do
     reqs[tag] = queue.reqs + tag
     views[tag] = ffi.cast(view, reqs[tag])
   end
 
-  local function serve_rest()
+  -- A fiber that has waited ends its request alone. One that C gave up, because it yielded to
+  -- nobody, has none any more, whoever resumed it.
+  local function serve_late(me, req, ok, verdict)
+    if me.lost then error("this request has been answered", 0) end
+    req.verdict = ok and (verdict == nil and PASS or verdict == true and DONE or verdicts[verdict])
+      or mistaken(req, ok, verdict)
+  end
+
+  local function serve_rest(me)
+    current, serving = me, me
     for i = position, count - 1 do
       position = i
       local tag = batch[i]
       local req = reqs[tag]
       local op = req.op
-      local ok, verdict = xpcall(handlers[op], traceback, req.sector, req.length,
-        buffers[op][tag], views[tag])
+      local ok, verdict = xpcall(chains[op], catch, req.sector, req.length, buffers[op][tag],
+        views[tag])
+      if serving ~= me then return serve_late(me, req, ok, verdict) end
       if ok and verdict == nil then
         req.verdict = PASS
       elseif ok and verdict == true then
         req.verdict = DONE
       else
         req.verdict = ok and verdicts[verdict] or mistaken(req, ok, verdict)
+        if serving ~= me then return end -- on_error = "pass" has led to a layer that waits
       end
     end
   end
 
-  local function work(size)
+  -- C resumes a fiber with the size of a new batch, with nothing for the rest of the one at hand,
+  -- or with nil and the slot of a task.
+  local function work(me, size, slot)
     while true do
-      if size then position, count = 0, size end
-      serve_rest()
-      size = yield(idle)
+      if slot then
+        current, me.slot = me, slot
+        run_task(slot)
+      else
+        if size then position, count = 0, size end
+        serve_rest(me)
+      end
+      size, slot = yield(idle)
     end
   end
 
-  local function replace(err)
-    report.mistake(err and "the batch loop failed: " .. err
-      or "a handler called coroutine.yield by itself; its request gets EIO")
-    reqs[batch[position]].verdict = EIO
-    position = position + 1
-    return coroutine.create(work)
+  --- A fiber for C to resume.
+  function loop.new_fiber()
+    local me = {}
+    me.co = coroutine.create(function(size, slot) work(me, size, slot) end)
+    loop.fibers[me] = true
+    return me.co
   end
 
-  return coroutine.create(work), replace
+  --- The fiber that ran has stopped in another way than by waiting: `err`, or nil for a yield of
+  -- the script's own. C drops it, and sees in queue.rest whether the batch goes on.
+  function loop.settle(err)
+    report.mistake(err and "the batch loop failed: " .. err
+      or "a handler called coroutine.yield by itself; its request gets EIO")
+    local me = current
+    me.lost, loop.fibers[me] = true, nil
+    local tag = serving == me and batch[position] or me.slot
+    if tag < queue.depth then reqs[tag].verdict = EIO end
+    if serving == me then loop.leave(me) end
+  end
+
+  --- The fiber takes its request out of the batch; queue.rest tells C whether there are more.
+  function loop.leave(me)
+    me.slot = batch[position]
+    position = position + 1
+    queue.rest = position < count and 1 or 0
+    serving = nil
+  end
+
+  --- The slot of the handler or task that runs; an error of `what`'s caller where nothing can wait.
+  function loop.slot(what)
+    local me = current
+    if not me or running() ~= me.co then
+      error(what .. ": only in a handler or a task, and not in a coroutine of its own", 3)
+    elseif not isyieldable() then
+      error(what .. ": not inside a function that C calls, such as that of string.gsub", 3)
+    end
+    return serving == me and batch[position] or me.slot
+  end
+
+  --- Wait until `slot`, which loop.slot gave and is parked by now, is woken.
+  function loop.suspend(slot)
+    local me, at = current, layer[0]
+    queue.rest = 0
+    if serving == me then loop.leave(me) end
+    if slot < depth then reqs[slot].marks = bor(reqs[slot].marks, HIT) end
+    queue.parking = slot
+    yield(parking)
+    current, layer[0] = me, at
+  end
+
+  return loop
 end
 
 return M

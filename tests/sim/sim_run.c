@@ -300,20 +300,21 @@ static int open_workload(struct run *run)
 
 static int serve(struct run *run)
 {
-	atomic_bool fail = false;
-	struct dispatch dispatch = {
-		.transport = run->transport,
-		.script = run->script,
-		.backend = run->backend,
-		.stats = &run->stats,
-		.op_mask = run->dev.op_mask,
-		.size = (uint64_t)run->dev.size,
-		.fail = &fail,
-	};
+	atomic_int stage = STAGE_RUN;
+	struct dispatch dispatch;
 	int count;
 
-	while ((count = run->transport->ops->reap(run->transport)) >= 0)
-		dispatch_batch(&dispatch, (unsigned)count);
+	dispatch_open(&dispatch, &(struct dispatch_config){
+					 .transport = run->transport,
+					 .script = run->script,
+					 .backend = run->backend,
+					 .stats = &run->stats,
+					 .device = &run->dev,
+					 .stage = &stage,
+				 });
+	while ((count = run->transport->ops->reap(run->transport, dispatch_deadline(&dispatch))) >=
+	       0)
+		dispatch_round(&dispatch, (unsigned)count);
 	return count == -ENODEV ? 0 : count;
 }
 

@@ -1,0 +1,179 @@
+-- SPDX-License-Identifier: MIT
+-- The stack of a device: its own functions, its `layers`, and those of a device
+-- that is its backing, top to bottom in one flat list. Checks what a layer may
+-- have, and tells which ops and which sectors the stack wants to see.
+local C = require "ublk.ffi"
+local units = require "ublk.units"
+
+local M = {}
+
+-- Op functions of a layer and the op that each serves.
+M.ops = {
+  read = C.UL_OP_READ,
+  write = C.UL_OP_WRITE,
+  flush = C.UL_OP_FLUSH,
+  discard = C.UL_OP_DISCARD,
+  write_zeroes = C.UL_OP_WRITE_ZEROES,
+}
+
+M.op_name = {}
+for name, op in pairs(M.ops) do M.op_name[op] = name end
+
+-- Ops whose requests have a place; a range says nothing of the others.
+local has_place = {
+  [C.UL_OP_READ] = true, [C.UL_OP_WRITE] = true, [C.UL_OP_DISCARD] = true,
+  [C.UL_OP_WRITE_ZEROES] = true,
+}
+
+-- { "0", "1M" } is one range, { "0..1M", "1G.." } and { { 0, "1M" }, … } are lists.
+local function is_list(value)
+  local first = type(value) == "table" and value[1]
+  return type(first) == "table" or type(first) == "string" and units.range(first) ~= nil
+end
+
+-- A layer's `range` as a list of { first, end } in sectors, or nil and what is accepted.
+local function ranges(value)
+  local list = {}
+  for i, item in ipairs(is_list(value) and value or { value }) do
+    local range, accepted = units.range(item)
+    if not range then return nil, accepted end
+    list[i] = { range[1] / 512, range[2] / 512 }
+  end
+  return list
+end
+
+local function fail(where, name, value, accepted)
+  local shown = type(value) == "string" and ("%q"):format(value) or tostring(value)
+  error(("%s%s = %s: needs %s"):format(where, name, shown, accepted), 0)
+end
+
+local readers = {
+  name = function(value) return type(value) == "string" and value ~= "" and value, "a name" end,
+  data = function(value)
+    if type(value) == "boolean" then return value end
+    return nil, "true or false"
+  end,
+  range = ranges,
+}
+
+local function handler(value)
+  return type(value) == "function" and value or nil, "a function"
+end
+
+for name in pairs(M.ops) do readers[name] = handler end
+readers.handler = handler
+
+--- Fields that a layer may have, and a device as the topmost layer of its stack.
+M.fields = {}
+for name in pairs(readers) do M.fields[#M.fields + 1] = name end
+table.sort(M.fields)
+
+local function is_field(name) return readers[name] ~= nil end
+M.is_field = is_field
+
+local function handles_any(layer)
+  if layer.handler then return true end
+  for name in pairs(M.ops) do
+    if layer[name] then return true end
+  end
+  return false
+end
+
+-- One layer of the stack from the table `t`; `where` begins what is said of mistakes.
+local function layer_from(t, where, default_name)
+  local layer = { name = default_name, data = true }
+  for name in pairs(readers) do
+    if t[name] ~= nil then
+      local value, accepted = readers[name](t[name])
+      if accepted and not value then fail(where, name, t[name], accepted) end
+      layer[name] = value
+    end
+  end
+  return layer
+end
+
+local function push(stack, layer)
+  if #stack == C.UL_LAYERS then
+    error(("more than %d layers"):format(C.UL_LAYERS), 0)
+  end
+  layer.index = #stack
+  stack[#stack + 1] = layer
+end
+
+local function push_list(stack, list, where)
+  if type(list) ~= "table" then fail(where, "layers", list, "a list of tables") end
+  for key in pairs(list) do
+    if type(key) ~= "number" then
+      error(("%slayers: %q: a list of tables is needed: layers = { { … }, … }"):format(where,
+        tostring(key)), 0)
+    end
+  end
+  for i = 1, #list do
+    local place = ("%slayers[%d]"):format(where, i)
+    if type(list[i]) ~= "table" then fail(where, ("layers[%d]"):format(i), list[i], "a table") end
+    for name in pairs(list[i]) do
+      if not is_field(name) then
+        error(("%s: unknown field %q; a layer has %s"):format(place, tostring(name),
+          table.concat(M.fields, ", ")), 0)
+      end
+    end
+    push(stack, layer_from(list[i], place .. ".", "layer " .. i))
+  end
+end
+
+--- The stack of `device` and of the devices that are its backings.
+-- is_device(backing) tells those. A list of { index, name, data, range, handler, OP = function };
+-- range is a list of { first, end } in sectors. The device's own functions are index 0, always.
+function M.stack(device, is_device)
+  local stack, where, name = {}, "", "device"
+  repeat
+    local own = layer_from(device, where, name)
+    if #stack == 0 or handles_any(own) then push(stack, own) end
+    if device.layers ~= nil then push_list(stack, device.layers, where) end
+    device, where, name = device.backing, where .. "backing.", "backing"
+  until not is_device(device)
+  return stack
+end
+
+--- Does `layer` have a say in `op`?
+function M.handles(layer, op)
+  return layer.handler ~= nil or layer[M.op_name[op]] ~= nil
+end
+
+--- The sectors in which `layer` looks at `op`, a list of { first, end }; nil: everywhere.
+function M.range_of(layer, op)
+  return has_place[op] and layer.range or nil
+end
+
+-- Sorted, and what touches joined; so the order of layers does not matter.
+local function union(list)
+  table.sort(list, function(a, b) return a[1] < b[1] end)
+  local joined = {}
+  for _, range in ipairs(list) do
+    local last = joined[#joined]
+    if last and range[1] <= last[2] then
+      last[2] = math.max(last[2], range[2])
+    else
+      joined[#joined + 1] = { range[1], range[2] }
+    end
+  end
+  return joined
+end
+
+--- Where `stack` wants to see `op`: false nowhere, true everywhere, or a list of { first, end }.
+function M.interest(stack, op)
+  local all, seen = {}, false
+  for _, layer in ipairs(stack) do
+    if M.handles(layer, op) then
+      local list = M.range_of(layer, op)
+      if not list then return true end
+      seen = true
+      for _, range in ipairs(list) do all[#all + 1] = range end
+    end
+  end
+  if not seen then return false end
+  all = union(all)
+  return #all <= C.UL_RANGES and all or true
+end
+
+return M

@@ -1,0 +1,121 @@
+-- SPDX-License-Identifier: MIT
+-- Functions of the script that run beside its handlers, once or again and
+-- again: ublk.spawn, ublk.at, ublk.every. Each has a slot of the queue, so it
+-- can wait as a handler can. Asked for while the script loads, they begin with
+-- the device.
+local C = require "ublk.ffi"
+local context = require "ublk.context"
+local report = require "ublk.report"
+local units = require "ublk.units"
+
+local M = {}
+
+local queue -- struct ul_queue *; nil while the script loads
+local early = {} -- tasks that wait for the device
+local by_slot, free = {}, {}
+
+local Task = {}
+Task.__index = Task
+
+local function end_task(task)
+  by_slot[task.slot] = nil
+  free[#free + 1] = task.slot
+  task.slot = nil
+end
+
+--- It does not run any more, or not again if it runs now. Returns whether there was something left
+-- to cancel.
+function Task:cancel()
+  local was_due = not self.cancelled and (self.slot ~= nil or queue == nil)
+  self.cancelled = true
+  if queue and self.slot and not self.running and C.ul_park_cancel(queue, self.slot) == 1 then
+    end_task(self)
+  end
+  return was_due
+end
+
+local function begin(task)
+  task.slot = table.remove(free)
+  if not task.slot then
+    error(("ublk: more than %d tasks at one time"):format(queue.tasks), 3)
+  end
+  by_slot[task.slot] = task
+  if task.time then
+    C.ul_park_until(queue, task.slot, task.time)
+  else
+    C.ul_park_wake(queue, task.slot)
+  end
+end
+
+local function new(what, fn, time, period, ...)
+  if type(fn) ~= "function" then error(what .. " needs a function", 3) end
+  local args = { n = select("#", ...), ... }
+  local task = setmetatable({ fn = fn, args = args, time = time, period = period,
+    layer = context.layer[0] }, Task)
+  if queue then begin(task) else early[#early + 1] = task end
+  return task
+end
+
+local function seconds(what, time)
+  local number, accepted = units.time(time)
+  if not number then error(("%s needs %s"):format(what, accepted), 3) end
+  return number
+end
+
+--- Run fn(...) beside the I/O, from this round on.
+function M.spawn(fn, ...)
+  return new("ublk.spawn", fn, nil, nil, ...)
+end
+
+--- Run fn() when ublk.now() has come to `time`: seconds, or a text such as "5s".
+function M.at(time, fn)
+  return new("ublk.at", fn, seconds("ublk.at", time))
+end
+
+--- Run fn() every `period`, first after one. When fn takes longer, what it missed is left out.
+function M.every(period, fn)
+  period = seconds("ublk.every", period)
+  if period == 0 then error("ublk.every needs a time above 0", 2) end
+  return new("ublk.every", fn, (queue and C.ul_now(queue) or 0) + period, period)
+end
+
+local function run_once(task)
+  context.layer[0] = task.layer
+  task.running = true
+  local ok, trace = xpcall(task.fn, debug.traceback, unpack(task.args, 1, task.args.n))
+  task.running = false
+  if ok then return end
+  trace = tostring(trace)
+  report.mistake("task: " .. trace:match "^[^\n]*", "a task failed: " .. trace)
+  if M.on_error == "stop" then queue.stop = 1 end
+end
+
+-- The next beat that is not past.
+local function next_time(task)
+  local late = C.ul_now(queue) - task.time
+  return task.time + task.period * math.max(1, math.ceil(late / task.period))
+end
+
+--- Run the task in `slot`; called by the loop, in a fiber.
+function M.run(slot)
+  local task = by_slot[slot]
+  if not task.cancelled then run_once(task) end
+  if task.period and not task.cancelled then
+    task.time = next_time(task)
+    C.ul_park_until(queue, slot, task.time)
+  else
+    end_task(task)
+  end
+end
+
+--- Called once, by the engine, with the queue and the device's on_error.
+function M.attach(to_queue, on_error)
+  queue, M.on_error = to_queue, on_error
+  for slot = queue.depth + queue.tasks - 1, queue.depth, -1 do free[#free + 1] = slot end
+  for _, task in ipairs(early) do
+    if not task.cancelled then begin(task) end
+  end
+  early = {}
+end
+
+return M

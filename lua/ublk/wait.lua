@@ -1,0 +1,223 @@
+-- SPDX-License-Identifier: MIT
+-- What makes a handler or a task wait: time, the layers and the backing below,
+-- a name that others release or signal. Each parks the fiber that calls it in
+-- its slot; see core/park.h for how a slot is woken.
+local ffi = require "ffi"
+local C = require "ublk.ffi"
+local errno = require "ublk.errno"
+local units = require "ublk.units"
+
+local M = {}
+
+local PASS, FORWARDED = C.UL_PASS, bit.bor(C.UL_MARK_HIT, C.UL_MARK_FORWARDED)
+
+local queue, slots, loop, stack -- of this state, once it is attached
+local held, waiting, permits = {}, {}, {} -- by name: slots, slots, a number
+local word = {} -- by slot: what it is woken with
+
+local name_of = {} -- what a result of below means to a script: nil, or an errno it can hand on
+for name, number in pairs(errno.verdict) do
+  if type(name) == "string" then name_of[number] = name_of[number] or name end
+end
+
+local function result_name(result)
+  if result == 0 then return nil end
+  return name_of[result] or "EIO"
+end
+
+--- Called once, by the engine.
+function M.attach(to_queue, to_loop, to_stack)
+  queue, slots, loop, stack = to_queue, to_queue.slots, to_loop, to_stack
+end
+
+-- The slot of what runs and is about to wait.
+local function slot_for(what)
+  if not loop then error(what .. ": not while the script loads", 3) end
+  return loop.slot(what)
+end
+
+--- Seconds since the device started; 0 while the script loads.
+function M.now()
+  return queue and C.ul_now(queue) or 0
+end
+
+--- Wait `time`: seconds, or a text such as "5ms".
+function M.sleep(time)
+  local seconds, accepted = units.time(time)
+  if not seconds then error("ublk.sleep needs " .. accepted, 2) end
+  local slot = slot_for "ublk.sleep"
+  C.ul_park_until(queue, slot, C.ul_now(queue) + seconds)
+  loop.suspend(slot)
+end
+
+local function check_name(what, name)
+  if type(name) ~= "string" then error(what .. " needs a name", 3) end
+end
+
+local function wait_in(list_of, name, slot)
+  local list = list_of[name] or {}
+  list_of[name] = list
+  list[#list + 1] = slot
+  word[slot] = nil
+  loop.suspend(slot)
+  return word[slot]
+end
+
+local function wake(slot, with)
+  word[slot] = with
+  C.ul_park_wake(queue, slot)
+end
+
+--- Wait until somebody releases `name`; returns the verdict that he gives. "EIO" when the device
+-- is about to end: nobody is to keep it.
+function M.hold(name)
+  check_name("ublk.hold", name)
+  if queue and queue.stopping ~= 0 then return "EIO" end
+  return wait_in(held, name, slot_for "ublk.hold")
+end
+
+--- Let all that hold `name` go on with `verdict`, in the order in which they came. Returns how
+-- many.
+function M.release(name, verdict)
+  check_name("ublk.release", name)
+  local list = held[name] or {}
+  held[name] = nil
+  for _, slot in ipairs(list) do wake(slot, verdict) end
+  return #list
+end
+
+--- Wait for a signal of `name`, or take one that was given before. Returns nil, or "EIO" when the
+-- device is about to end.
+function M.wait(name)
+  check_name("ublk.wait", name)
+  if queue and queue.stopping ~= 0 then return "EIO" end
+  if (permits[name] or 0) > 0 then
+    permits[name] = permits[name] - 1
+    return nil
+  end
+  return wait_in(waiting, name, slot_for "ublk.wait")
+end
+
+--- Let `n` (default 1) that wait for `name` go on, first come first; what nobody waits for is kept.
+function M.signal(name, n)
+  check_name("ublk.signal", name)
+  n = n or 1
+  if type(n) ~= "number" or n % 1 ~= 0 or n < 1 then
+    error("ublk.signal needs a whole number from 1", 2)
+  end
+  local list = waiting[name] or {}
+  local woken = math.min(n, #list)
+  local rest = {}
+  for i, slot in ipairs(list) do
+    if i <= woken then wake(slot) else rest[#rest + 1] = slot end
+  end
+  waiting[name] = #rest > 0 and rest or nil
+  permits[name] = (permits[name] or 0) + n - woken
+end
+
+--- The device is about to end: nobody waits for a name any more.
+function M.stopping()
+  queue.stopping = 1
+  for name in pairs(held) do M.release(name, "EIO") end
+  for _, list in pairs(waiting) do
+    for _, slot in ipairs(list) do wake(slot, "EIO") end
+  end
+  waiting = {}
+end
+
+-- Have the backing do what the slot's `io` says; 0 or a negative errno.
+local function backing_io(slot)
+  C.ul_park_io(queue, slot)
+  loop.suspend(slot)
+  return slots[slot].result
+end
+
+local function check_place(what, sector, length)
+  if type(sector) ~= "number" or sector % 1 ~= 0 or sector < 0 or type(length) ~= "number"
+    or length % 512 ~= 0 or length < 512 or length >= 2 ^ 32 then
+    error(what .. " needs a sector, and a length in bytes that is a multiple of 512", 3)
+  end
+end
+
+local function check_buffer(what, buf, length)
+  if type(buf) ~= "cdata" then
+    error(what .. ' needs a buffer: the handler\'s own, or ffi.new("uint8_t[?]", length)', 3)
+  end
+  local size = ffi.sizeof(buf)
+  if size ~= ffi.sizeof "void *" and size < length then
+    error(("%s: a buffer of %d bytes is too small for %d"):format(what, size, length), 3)
+  end
+end
+
+local function backing_op(what, op, sector, length, buf)
+  local slot = slot_for(what)
+  local io = slots[slot].io
+  io.op, io.sector, io.length, io.flags = op, sector, length, 0
+  io.buf = ffi.cast("uint8_t *", buf)
+  return result_name(backing_io(slot))
+end
+
+--- The backing itself, below all layers. Each returns nil, or the errno's name.
+M.backing = {}
+
+function M.backing.read(_, sector, length, buf)
+  check_place("ublk.backing:read", sector, length)
+  check_buffer("ublk.backing:read", buf, length)
+  return backing_op("ublk.backing:read", C.UL_OP_READ, sector, length, buf)
+end
+
+function M.backing.write(_, sector, length, buf)
+  check_place("ublk.backing:write", sector, length)
+  check_buffer("ublk.backing:write", buf, length)
+  return backing_op("ublk.backing:write", C.UL_OP_WRITE, sector, length, buf)
+end
+
+function M.backing.discard(_, sector, length)
+  check_place("ublk.backing:discard", sector, length)
+  return backing_op("ublk.backing:discard", C.UL_OP_DISCARD, sector, length)
+end
+
+function M.backing.write_zeroes(_, sector, length)
+  check_place("ublk.backing:write_zeroes", sector, length)
+  return backing_op("ublk.backing:write_zeroes", C.UL_OP_WRITE_ZEROES, sector, length)
+end
+
+function M.backing.flush(_)
+  return backing_op("ublk.backing:flush", C.UL_OP_FLUSH, 0, 0)
+end
+
+-- Methods of `req`.
+local methods = {}
+
+-- The slot of the handler that runs, whose request this must be.
+local function own_slot(what, view)
+  local slot = slot_for(what)
+  if view.tag ~= slot then error(what .. ": only on the request of the handler that runs", 3) end
+  return slot
+end
+
+--- Have the layers below and the backing serve the request now. Returns nil, or the errno's name.
+-- After it, a handler that returns nothing leaves the request at that.
+function methods.forward(view)
+  local slot = own_slot("req:forward", view)
+  local result = stack.ask_below(slot)
+  if result == PASS then
+    C.ul_park_forward(queue, slot)
+    loop.suspend(slot)
+    result = slots[slot].result
+  else
+    slots[slot].result = result
+    queue.reqs[slot].marks = FORWARDED
+  end
+  return result_name(result)
+end
+
+--- Count the request as a hit of this layer, which gives no verdict and does not wait.
+function methods.hit(view)
+  local req = queue.reqs[view.tag]
+  req.marks = bit.bor(req.marks, C.UL_MARK_HIT)
+end
+
+ffi.metatype("struct ul_req", { __index = methods })
+
+return M
