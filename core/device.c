@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -37,6 +38,7 @@ struct device {
 	struct link link;
 	pid_t server; /* 0: has ended */
 	int server_status;
+	bool heard;  /* it has loaded its script, or failed to */
 	bool killed; /* by us: its status says nothing */
 	struct ctrl *ctrl;
 	struct ublksrv_ctrl_dev_info info; /* as the driver gave it back */
@@ -170,8 +172,10 @@ static int hear(struct device *d, int interrupt_fd)
 	int32_t message;
 	int ret = link_receive(&d->link, &message, interrupt_fd);
 
-	if (ret == 0)
+	if (ret == 0) {
+		d->heard = true;
 		return message;
+	}
 	if (ret == -EPIPE) {
 		await_server(d); /* it has closed its files and is all but gone */
 		if (!d->server && WIFEXITED(d->server_status))
@@ -335,7 +339,12 @@ int device_close(struct device *d)
 	int ret = 0;
 
 	if (!d->added) {
-		kill_server(d); /* it waits for us, or its script has not loaded yet */
+		/* It has failed or waits for us: it ends by itself. Otherwise its script hangs. */
+		shutdown(d->link.fd, SHUT_WR);
+		if (d->heard)
+			await_server(d);
+		else
+			kill_server(d);
 		return judge_server(d);
 	}
 	ret = stop(d);
