@@ -66,9 +66,10 @@ struct ul_req {
  * from `depth` on. It waits for one thing at a time.
  */
 struct ul_slot {
-	struct ul_req io; /* what it asks of the backing; Lua fills op, sector, length, buf, flags */
-	int32_t result;	  /* of that: 0 or a negative errno */
-	uint32_t state;	  /* core/park.c's own */
+	struct ul_req
+		io;	/* what it asks of the backing; Lua fills op, sector, length, buf, flags */
+	int32_t result; /* of that: 0 or a negative errno */
+	uint32_t state; /* core/park.c's own */
 };
 
 /* One queue as its Lua state sees it; the memory is fixed once the queue is open. */
@@ -81,8 +82,8 @@ struct ul_queue {
 	uint32_t depth;
 	uint32_t tasks;
 	uint32_t queue;
-	uint32_t max_io; /* bytes, the largest request */
-	uint32_t stride; /* bytes from one tag's data to the next's */
+	uint32_t max_io;  /* bytes, the largest request */
+	uint32_t stride;  /* bytes from one tag's data to the next's */
 	uint32_t parking; /* Lua → C: the slot of a coroutine that stops to wait */
 	uint32_t rest; /* Lua → C, with that: there is more of the batch, for another coroutine */
 	uint32_t stopping; /* C → Lua: the device is about to end, nobody will release anything */
@@ -152,10 +153,10 @@ struct ul_device {
 	uint32_t max_io;	      /* bytes, the largest single read or write */
 	uint32_t queues;
 	uint32_t depth;
-	uint32_t op_mask;	      /* bit N: op N goes to the script, */
+	uint32_t op_mask;		   /* bit N: op N goes to the script, */
 	uint32_t range_count[UL_OP_COUNT]; /* where it touches one of these; none: everywhere */
 	struct ul_range ranges[UL_OP_COUNT][UL_RANGES];
-	int32_t backing;  /* enum ul_backing */
+	int32_t backing; /* enum ul_backing */
 	uint8_t read_only;
 	uint8_t rotational;
 	uint8_t volatile_cache;

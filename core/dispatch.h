@@ -27,9 +27,9 @@ struct dispatch_config {
 
 struct dispatch {
 	struct dispatch_config config;
-	int stage;	     /* as it was in the last round */
-	double now;	     /* s: the round's beginning, when its requests came */
-	uint32_t fresh_ops;  /* bit N: of op N requests of this round were answered in it, */
+	int stage;	    /* as it was in the last round */
+	double now;	    /* s: the round's beginning, when its requests came */
+	uint32_t fresh_ops; /* bit N: of op N requests of this round were answered in it, */
 	uint32_t fresh[UL_OP_COUNT]; /* so many */
 };
 

@@ -28,9 +28,9 @@ struct server {
 	struct link_share *share;
 	struct backend *backend;
 	int char_fd;
-	int ended_fd;  /* eventfd: queues that have ended */
-	int stop_fd;   /* eventfd: a script wants its device to end */
-	int *wake_fds; /* eventfds, one for each queue: look at the stage */
+	int ended_fd;	/* eventfd: queues that have ended */
+	int stop_fd;	/* eventfd: a script wants its device to end */
+	int *wake_fds;	/* eventfds, one for each queue: look at the stage */
 	uint64_t epoch; /* CLOCK_MONOTONIC, ns: 0 on the device's clock */
 	unsigned queues;
 	struct script **scripts; /* one for each queue */

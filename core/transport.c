@@ -46,9 +46,8 @@ void transport_free(struct transport *t)
 
 double ul_now(const struct ul_queue *queue)
 {
-	const struct transport *t =
-		(const struct transport *)((const char *)queue -
-					   offsetof(struct transport, shared));
+	const struct transport *t = (const struct transport *)((const char *)queue -
+							       offsetof(struct transport, shared));
 
 	return (double)t->ops->now(t) / 1e9;
 }
