@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "cli.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <getopt.h>
 #include <limits.h>
@@ -11,7 +12,7 @@
 #include "log.h"
 #include "uapi.h"
 
-enum { OPT_SEED = 256, OPT_STATS, OPT_VERSION, OPT_JSON };
+enum { OPT_SEED = 256, OPT_MEMORY, OPT_STATS, OPT_VERSION, OPT_JSON };
 
 static const struct option_row {
 	int value; /* below 256: the short option too */
@@ -24,6 +25,7 @@ static const struct option_row {
 	{ 'q', "queues", "N", "hardware queues, a thread each (default: the script's, or 1)" },
 	{ 'd', "depth", "N", "requests in flight for a queue (default: the script's, or 128)" },
 	{ OPT_SEED, "seed", "N", "seed of ublk.random (default: a new one, printed at start)" },
+	{ OPT_MEMORY, "memory", "SIZE", "most memory of a queue's Lua state (default: 256M)" },
 	{ OPT_STATS, "stats", "FILE", "write the counters as JSON when the device ends" },
 	{ OPT_JSON, "json", NULL, "with `features`: JSON" },
 	{ 'v', "verbose", NULL, "say more; print the counters when the device ends" },
@@ -73,6 +75,26 @@ static int parse_number(const struct option_row *row, const char *text, uint64_t
 	return 0;
 }
 
+/* Bytes, or with K, M or G. Less than 4M would not hold the library and a script. */
+static int parse_memory(const char *text, size_t *bytes)
+{
+	static const char units[] = "KMG";
+	char *end;
+	double value = strtod(text, &end);
+	const char *unit = *end ? strchr(units, toupper((unsigned char)*end)) : NULL;
+
+	if (unit) {
+		value *= (double)(1ULL << (10 * (unit - units + 1)));
+		end++;
+	}
+	if (end == text || *end || !(value >= 4 << 20) || value > (double)(1ULL << 40)) {
+		log_error("--memory %s: needs a size from 4M to 1024G", text);
+		return -EINVAL;
+	}
+	*bytes = (size_t)value;
+	return 0;
+}
+
 static int take_chunk(struct cli *cli, const char *chunk)
 {
 	if (cli->chunk) {
@@ -109,6 +131,9 @@ static int apply(struct cli *cli, const struct option_row *row, const char *arg)
 		/* 2^53: what a script, JSON and people can carry over exactly. */
 		ret = parse_number(row, arg, 0, 1ULL << 53, &cli->seed);
 		cli->seed_given = true;
+		break;
+	case OPT_MEMORY:
+		ret = parse_memory(arg, &cli->memory);
 		break;
 	case OPT_STATS:
 		cli->stats = arg;

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 /* Exit statuses of the program; a captive command's own goes through. */
@@ -30,6 +31,7 @@ struct cli {
 	int32_t id;	 /* -n; -1: the driver chooses */
 	unsigned queues; /* -q; 0: the script's */
 	unsigned depth;	 /* -d; 0: the script's */
+	size_t memory;	 /* --memory, bytes; 0: the default */
 	uint64_t seed;
 	bool seed_given;
 	bool verbose;

@@ -228,6 +228,7 @@ void dispatch_round(struct dispatch *d, unsigned count)
 		resume_ready(d);
 	}
 	account(d);
+	script_tidy(d->config.script);
 }
 
 uint64_t dispatch_deadline(const struct dispatch *d)

@@ -17,12 +17,14 @@
 #include <string.h>
 
 #include "log.h"
+#include "script_memory.h"
 
 enum { SLOT_ENGINE = 1 }; /* on the stack of a state: the module table */
 
 /* A fiber is a coroutine that serves batches and tasks, and stops where a handler waits. */
 struct script {
 	lua_State *L;
+	struct script_memory memory;
 	struct ul_queue *queue; /* that it is attached to */
 	lua_State **parked;	/* by slot: the fiber that waits there, or NULL */
 	lua_State **idle;	/* fibers without work; the last one back goes first */
@@ -78,7 +80,7 @@ static int load_engine(lua_State *L)
 	return 1;
 }
 
-static int script_new(struct script **script)
+static int script_new(struct script **script, size_t memory)
 {
 	struct script *s = calloc(1, sizeof(*s));
 
@@ -89,6 +91,7 @@ static int script_new(struct script **script)
 		free(s);
 		return -ENOMEM;
 	}
+	script_memory_open(&s->memory, s->L, memory);
 	lua_pushcfunction(s->L, load_engine);
 	if (lua_pcall(s->L, 0, 1, 0)) {
 		log_error("cannot start Lua: %s", lua_tostring(s->L, -1));
@@ -134,6 +137,7 @@ static int load(struct script *s, const char *how, const struct script_config *c
 	lua_pushlightuserdata(L, dev);
 	lua_pushlightuserdata(L, cfg->stats);
 	lua_pushstring(L, cfg->chunk);
+	(void)script_memory_enter(&s->memory);
 	ret = call_engine(L, how, 7, 2);
 	return ret ? ret : load_result(L);
 }
@@ -141,7 +145,7 @@ static int load(struct script *s, const char *how, const struct script_config *c
 int script_open(struct script **script, const struct script_config *cfg, struct ul_device *dev)
 {
 	struct script *s;
-	int ret = script_new(&s);
+	int ret = script_new(&s, cfg->memory);
 
 	if (ret)
 		return ret;
@@ -158,7 +162,7 @@ int script_open(struct script **script, const struct script_config *cfg, struct 
 int script_help(const struct script_config *cfg)
 {
 	struct script *s;
-	int ret = script_new(&s);
+	int ret = script_new(&s, cfg->memory);
 
 	if (ret)
 		return ret;
@@ -240,7 +244,7 @@ static void settle(struct script *s, lua_State *fiber)
 	(void)call_engine(s->L, "settle", 1, 0);
 }
 
-void script_batch(struct script *s, unsigned count)
+static void serve_batch(struct script *s, unsigned count)
 {
 	lua_State *fiber = take_fiber(s);
 	int args = 1;
@@ -263,6 +267,14 @@ void script_batch(struct script *s, unsigned count)
 	}
 }
 
+void script_batch(struct script *s, unsigned count)
+{
+	if (!script_memory_enter(&s->memory))
+		return;
+	serve_batch(s, count);
+	script_memory_leave(&s->memory);
+}
+
 bool script_resume(struct script *s, uint32_t slot)
 {
 	lua_State *fiber = s->parked[slot];
@@ -278,10 +290,17 @@ bool script_resume(struct script *s, uint32_t slot)
 		lua_pushnumber(fiber, slot);
 		args = 2;
 	}
+	(void)script_memory_enter(&s->memory); /* who waits may be who lets go */
 	stop = run(s, fiber, args);
+	script_memory_leave(&s->memory);
 	if (stop == FAILED)
 		settle(s, fiber);
 	return stop != PARKED;
+}
+
+void script_tidy(struct script *s)
+{
+	script_memory_step(&s->memory);
 }
 
 void script_stopping(struct script *s)
@@ -295,6 +314,7 @@ void script_close(struct script *s)
 		return;
 	if (lua_gettop(s->L) >= SLOT_ENGINE && lua_istable(s->L, SLOT_ENGINE))
 		(void)call_engine(s->L, "close", 0, 0);
+	script_memory_close(&s->memory);
 	lua_close(s->L);
 	free(s->parked);
 	free(s->idle);

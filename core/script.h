@@ -7,6 +7,7 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "api.h"
@@ -20,6 +21,7 @@ struct script_config {
 	unsigned arg_count;
 	uint64_t seed;
 	uint32_t queue;		       /* which queue this state is for: its random stream */
+	size_t memory;	/* bytes that the state may have; 0: the default, 256 MiB */
 	struct ul_script_stats *stats; /* where it counts; must outlive the script */
 };
 
@@ -48,6 +50,9 @@ void script_batch(struct script *script, unsigned count);
  * True when it has come to its end: a handler's verdict is in its request.
  */
 bool script_resume(struct script *script, uint32_t slot);
+
+/* Clean up a little. For when no request waits: after each round. */
+void script_tidy(struct script *script);
 
 /* The device is about to end: have the script let go of what it holds. */
 void script_stopping(struct script *script);

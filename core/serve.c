@@ -173,6 +173,7 @@ static int open_device(struct session *s)
 		.seed = cli->seed_given ? cli->seed : new_seed(),
 		.queues = cli->queues,
 		.depth = cli->depth,
+		.memory = cli->memory,
 	};
 	int ret = cli->chunk ? 0 : locate_script(cli->script, path);
 

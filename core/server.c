@@ -48,6 +48,7 @@ static int open_script(struct server *s, unsigned queue, struct script **script,
 		.arg_count = s->config->arg_count,
 		.seed = s->config->seed,
 		.queue = queue,
+		.memory = s->config->memory,
 		.stats = &s->share->queue[queue].stats.script,
 	};
 

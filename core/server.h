@@ -18,6 +18,7 @@ struct server_config {
 	uint64_t seed;
 	unsigned queues; /* 0: as the script says */
 	unsigned depth;	 /* likewise */
+	size_t memory;	 /* of a Lua state, in bytes; 0: the default */
 };
 
 /*
