@@ -11,7 +11,7 @@ UNIT_TESTS := $(UNIT_NAMES:%=$(TEST_DIR)/unit_%)
 LUA_TESTS  := $(patsubst tests/lua/%.lua,$(TEST_DIR)/lua_%,$(wildcard tests/lua/*.lua))
 SIM_TESTS  := $(patsubst tests/sim/%.bats,$(TEST_DIR)/sim_%,$(wildcard tests/sim/*.bats))
 TEST_OBJECTS := $(patsubst tests/%.c,$(TEST_DIR)/%.o,$(wildcard tests/unit/*.c) \
-                tests/lua/host.c tests/sim/sim_run.c)
+                tests/rig.c tests/lua/host.c tests/sim/sim_run.c)
 
 # LuaJIT's code is not instrumented, so nothing of it can be mistaken for a leak: no suppressions.
 SAN_ENV_address   := ASAN_OPTIONS=detect_leaks=1:detect_stack_use_after_return=1 \
@@ -28,16 +28,17 @@ $(TEST_OBJECTS): $(TEST_DIR)/%.o: tests/%.c Makefile tests/tests.mk
 	$(Q)$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
 
 # Functions that a test takes the place of.
-WRAP_queue       := mmap io_uring_submit_and_wait
+WRAP_queue       := mmap io_uring_submit_and_wait io_uring_submit_and_wait_timeout \
+                    io_uring_submit_and_get_events
 WRAP_backend_mem := mmap
 
-$(UNIT_TESTS): $(TEST_DIR)/unit_%: $(TEST_DIR)/unit/%.o $(TEST_DIR)/unit/support.o $(SHARED) \
-		core/exports.list
+$(UNIT_TESTS): $(TEST_DIR)/unit_%: $(TEST_DIR)/unit/%.o $(TEST_DIR)/unit/support.o \
+		$(TEST_DIR)/rig.o $(SHARED) core/exports.list
 	$(call say,LD,$@)
 	$(Q)$(CC) $(ALL_LDFLAGS) $(addprefix -Wl$(COMMA)--wrap=,$(WRAP_$*)) -o $@ \
 		$(filter %.o,$^) -lcmocka $(ALL_LIBS)
 
-$(TEST_DIR)/lua-host: $(TEST_DIR)/lua/host.o $(SHARED)
+$(TEST_DIR)/lua-host: $(TEST_DIR)/lua/host.o $(TEST_DIR)/rig.o $(SHARED)
 $(TEST_DIR)/sim-run: $(TEST_DIR)/sim/sim_run.o $(SHARED)
 $(TEST_DIR)/lua-host $(TEST_DIR)/sim-run: core/exports.list
 	$(call say,LD,$@)

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
 -- lua/ublk/device.lua: from the table that a script returns to struct
--- ul_device, field by field, and the order in which handlers are asked.
+-- ul_device, field by field. Layers and their ranges are in layers.lua.
 local lu = require "luaunit"
 local ffi = require "ffi"
 local C = require "ublk.ffi"
@@ -101,11 +101,12 @@ function M.test_wrong_kinds_name_the_field_and_the_value()
     { { depth = math.huge }, "depth = inf: needs a whole number" },
     { { read_only = 1 }, "read_only = 1: needs true or false" },
     { { fua = "yes" }, 'fua = "yes": needs true or false' },
-    { { backing = "mem" }, 'backing = "mem": needs ublk.mem(), ublk.file(PATH) or ublk.null()' },
-    { { backing = {} }, "backing = table: 0x" },
+    { { backing = "mem" }, 'backing = "mem": needs ublk.mem(), ublk.file(PATH), ublk.null() or '
+      .. "a device's table" },
     { { backing = ublk.mem }, "backing = function: " },
     { { read = "EIO" }, 'read = "EIO": needs a function' },
     { { handler = {} }, "handler = table: 0x" },
+    { { on_error = "EFOO" }, 'on_error = "EFOO": needs "EIO", "pass" or "stop"' },
   }
   for _, case in ipairs(cases) do lu.assertStrContains(refused(case[1]), case[2]) end
 end
@@ -129,39 +130,6 @@ function M.test_a_script_returns_a_table()
   lu.assertEquals(refused(nil), "the script returned nothing; it must return a table, the device")
   lu.assertEquals(refused(5), "the script returned a number; it must return a table, the device")
   lu.assertStrContains(refused("x"), "a string")
-end
-
-function M.test_an_ops_function_gets_the_request()
-  local seen
-  local handlers = device.handlers { write = function(...) seen = { ... } return "EIO" end }
-  lu.assertEquals(handlers[C.UL_OP_WRITE](8, 512, "buf", "req"), "EIO")
-  lu.assertEquals(seen, { 8, 512, "buf", "req" })
-  lu.assertNil(handlers[C.UL_OP_READ])
-end
-
-function M.test_handler_gets_the_ops_name_too()
-  local seen
-  local handlers = device.handlers { handler = function(...) seen = { ... } return true end }
-  lu.assertIsTrue(handlers[C.UL_OP_DISCARD](8, 512, nil, "req"))
-  lu.assertEquals(seen[1], "discard")
-  lu.assertEquals(seen[2], 8)
-  lu.assertEquals(seen[5], "req")
-end
-
-function M.test_handler_comes_first_and_the_ops_own_function_where_it_says_nothing()
-  local calls, verdict = {}, nil
-  local handlers = device.handlers {
-    handler = function(op) calls[#calls + 1] = "handler " .. op return verdict end,
-    read = function() calls[#calls + 1] = "read" return "ENODATA" end,
-  }
-  lu.assertEquals(handlers[C.UL_OP_READ](0, 512), "ENODATA")
-  lu.assertNil(handlers[C.UL_OP_WRITE](0, 512))
-  verdict = true
-  lu.assertIsTrue(handlers[C.UL_OP_READ](0, 512))
-  verdict = false -- no verdict, but said all the same
-  lu.assertIsFalse(handlers[C.UL_OP_READ](0, 512))
-  table.remove(calls)
-  lu.assertEquals(calls, { "handler read", "read", "handler write", "handler read" })
 end
 
 return lu.LuaUnit.new():runSuiteByInstances { { "device", M } }

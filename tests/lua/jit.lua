@@ -3,150 +3,137 @@
 -- sends them, with each trace that LuaJIT starts, ends or gives up on record.
 -- What handlers cost is measured against this loop being machine code.
 local lu = require "luaunit"
+local rig = _G.rig
+
+local M = {}
+
+local BATCH, REQUESTS = 32, 1000000
+
+-- In front of each script: the record of traces that concern the library, in the script's own
+-- state. A discard ends the first half of the requests, and the second; then it is told.
+local prelude = [[
+local ublk = require "ublk"
 local ffi = require "ffi"
 local jit_util = require "jit.util"
 local vmdef = require "jit.vmdef"
-local C = require "ublk.ffi"
-local random = require "ublk.random"
 
-local DEPTH, BATCH, REQUESTS = 64, 32, 1000000
-
-local M = {}
-local loop
-
--- What LuaJIT gives up on stays so in a module's bytecode: each test takes its own.
-function M.setUp()
-  package.loaded["ublk.loop"] = nil
-  loop = require "ublk.loop"
-  jit.flush()
-  collectgarbage()
-end
-
--- Is this function of lua/ublk? The bytecode's chunks have the names of their files.
-local function library_place(func, pc)
+-- Is this function of lua/ublk, or of what compose.lua makes? Bytecode chunks have their files'
+-- names.
+local function place_of(func, pc)
   local info = jit_util.funcinfo(func, pc)
   local source = info.source or ""
-  return source:find("lua/ublk/", 1, true) and ("%s:%d"):format(source, info.currentline) or nil
+  return (source:find("lua/ublk/", 1, true) or source == "=ublk.layers")
+    and ("%s:%d"):format(source, info.currentline) or nil
 end
 
--- Events of traces that concern the library, until stop() is called.
-local function record()
-  local events = { loops = {}, aborts = {}, funcs = {} }
-  local starts = {}
-  local function on_trace(what, number, func, pc, reason)
-    if what == "start" then
-      starts[number] = library_place(func, pc)
-      if starts[number] and starts[number]:find "loop%.lua" then events.funcs[func] = true end
-    elseif what == "stop" and starts[number] and starts[number]:find "loop%.lua" then
-      events.loops[#events.loops + 1] = number
-    elseif what == "abort" then
-      local place = library_place(func, pc) or starts[number]
-      local text = vmdef.traceerr[reason] or reason
-      if place then events.aborts[#events.aborts + 1] = ("%s: %s"):format(place, text) end
-    elseif what == "flush" then
-      events.flushed = true
-    end
+local starts, loops, aborts, funcs, flushed = {}, 0, {}, {}, false
+jit.attach(function(what, number, func, pc, reason)
+  if what == "start" then
+    starts[number] = place_of(func, pc)
+    if starts[number] and starts[number]:find "loop%.lua" then funcs[func] = true end
+  elseif what == "stop" and starts[number] and starts[number]:find "loop%.lua" then
+    loops = loops + 1
+  elseif what == "abort" then
+    local place = place_of(func, pc) or starts[number]
+    if place then aborts[#aborts + 1] = place .. ": " .. (vmdef.traceerr[reason] or reason) end
+  elseif what == "flush" then
+    flushed = true
   end
-  jit.attach(on_trace, "trace")
-  function events.stop() jit.attach(on_trace) end
-  return events
-end
+end, "trace")
 
--- The loops of these functions by the names of their bytecodes: JFORL and the
--- like are compiled, FORL is not, IFORL is one that LuaJIT has given up on.
-local function loop_bytecodes(funcs)
+-- The loops by the names of their bytecodes: JFORL and the like are compiled, FORL is not, IFORL
+-- is one that LuaJIT has given up on.
+local function loop_bytecodes()
   local names = {}
   for func in pairs(funcs) do
     for pc = 1, jit_util.funcinfo(func).bytecodes - 1 do
       local op = bit.band(jit_util.funcbc(func, pc), 0xff)
       local name = vmdef.bcnames:sub(op * 6 + 1, op * 6 + 6):gsub("%s+$", "")
-      if name:find "^[IJ]?FORL$" or name:find "^[IJ]?LOOP$" then names[#names + 1] = name end
+      if name:find "^[IJ]?FORL$" then names[#names + 1] = name end
     end
   end
   return table.concat(names, " ")
 end
 
-local keep -- memory that the queue points to
+local rounds = 0
+local function discard()
+  rounds = rounds + 1
+  if rounds ~= HALF and rounds ~= 2 * HALF then return end
+  ublk.log("half:", loops, "loops", loop_bytecodes(), "flushed", flushed)
+  for _, text in ipairs(aborts) do ublk.log("abort:", text) end
+  aborts, flushed = {}, false
+end
 
-local function new_queue()
-  keep = { ffi.new("struct ul_req[?]", DEPTH), ffi.new("uint16_t[?]", DEPTH),
-    ffi.new("uint8_t[?]", DEPTH * 4096) }
-  local queue = ffi.new("struct ul_queue", { reqs = keep[1], batch = keep[2], buffers = keep[3],
-    depth = DEPTH, max_io = 4096 })
-  local ops = { C.UL_OP_READ, C.UL_OP_WRITE, C.UL_OP_READ, C.UL_OP_WRITE, C.UL_OP_FLUSH }
-  for tag = 0, DEPTH - 1 do
-    local req = queue.reqs[tag]
-    req.tag, req.op, req.sector, req.length = tag, ops[tag % #ops + 1], tag * 8, 4096
+]]
+
+local ops = { "read", "write", "read", "write", "flush" }
+
+-- Run a script that ends with `return device`, half of the requests and then the other half.
+-- Returns what the log says of each half.
+local function run_halves(script, batch, requests)
+  local list = {}
+  for i = 1, batch - 1 do
+    local op = ops[i % #ops + 1]
+    list[i] = { op, op == "flush" and 0 or i * 8, op == "flush" and 0 or 4096 }
   end
-  for i = 0, BATCH - 1 do queue.batch[i] = i * 2 end
-  return queue
+  list[batch] = { "discard" }
+  local half = math.ceil((requests or REQUESTS) / batch / 2)
+  local run = rig {
+    script = prelude:gsub("HALF", half) .. script .. "\ndevice.discard = discard return device",
+    requests = list, depth = batch, rounds = half * 2,
+  }
+  lu.assertEquals(run.load, 0, run.log)
+  local first, second = run.log:match "^(ublk%-lua: half: .*)(ublk%-lua: half: .*)$"
+  lu.assertNotNil(first, run.log)
+  return first, second, run
 end
 
--- A function serve(count[, rounds]) for a batch loop, entered from C (see host.c).
-local function server(queue, handlers)
-  local worker, replace = loop.new(queue, handlers, _G.idle)
-  return function(count, rounds) worker = _G.drive(worker, replace, rounds or 1, count) end
+-- A device of this text is served by machine code, and after half of the requests nothing changes.
+local function check(script, batch)
+  local first, second, run = run_halves(script, batch or BATCH)
+  lu.assertStrContains(first, "JFORL")
+  lu.assertNotStrContains(first, "IFORL")
+  lu.assertNotStrContains(second, "IFORL")
+  lu.assertNotStrContains(second, "abort:")
+  lu.assertStrContains(second, "flushed false")
+  return run
 end
-
-local function check(handlers, batch)
-  local serve = server(new_queue(), handlers)
-  local rounds = REQUESTS / 2 / batch
-
-  local events = record()
-  serve(batch, rounds)
-  events.stop()
-  local warm_up = table.concat(events.aborts, "; ")
-  lu.assertTrue(#events.loops > 0, "no trace in loop.lua; aborts: " .. warm_up)
-  local bytecodes = loop_bytecodes(events.funcs)
-  lu.assertStrContains(bytecodes, "JFORL", "the loop is not compiled: " .. bytecodes)
-  lu.assertNotStrContains(bytecodes, "IFORL", "given up on: " .. bytecodes)
-
-  local steady = record()
-  serve(batch, rounds)
-  steady.stop()
-  lu.assertEquals(steady.aborts, {})
-  lu.assertNil(steady.flushed)
-end
-
-local function quiet() end
 
 function M.test_handlers_that_pass_everything()
-  check({ [C.UL_OP_READ] = quiet, [C.UL_OP_WRITE] = quiet, [C.UL_OP_FLUSH] = quiet }, BATCH)
+  check "local function quiet() end local device = { read = quiet, write = quiet, flush = quiet }"
 end
 
 function M.test_handlers_that_fail_at_random()
-  random.seed(1, 0)
-  local function fault() if random.random() < 0.01 then return "EIO" end end
-  check({ [C.UL_OP_READ] = fault, [C.UL_OP_WRITE] = fault, [C.UL_OP_FLUSH] = quiet }, BATCH)
+  check [[
+    local function fault() if ublk.random() < 0.01 then return "EIO" end end
+    local device = { read = fault, write = fault, flush = function() end }]]
 end
 
 function M.test_handlers_that_look_at_the_request_and_its_data()
-  local sum = 0
-  local function look(sector, length, buf, req)
-    sum = sum + buf[length - 1] + sector
-    if bit.band(req.flags, C.UL_FLAG_FUA) ~= 0 then return true end
-    if sector > 256 then return "ENODATA" end
-  end
-  check({ [C.UL_OP_READ] = look, [C.UL_OP_WRITE] = look, [C.UL_OP_FLUSH] = quiet }, BATCH)
+  check [[
+    local sum = 0
+    local function look(sector, length, buf, req)
+      sum = sum + buf[length - 1] + sector
+      if bit.band(req.flags, ublk.flags.FUA) ~= 0 then return true end
+      if sector > 128 then return "ENODATA" end
+    end
+    local device = { read = look, write = look, flush = function() end }]]
 end
 
 function M.test_small_batches()
-  random.seed(1, 0)
-  local function fault() if random.random() < 0.5 then return "EIO" end end
-  check({ [C.UL_OP_READ] = fault, [C.UL_OP_WRITE] = quiet, [C.UL_OP_FLUSH] = quiet }, 4)
+  check([[
+    local function fault() if ublk.random() < 0.5 then return "EIO" end end
+    local device = { read = fault, write = function() end, flush = function() end }]], 4)
 end
 
 -- The record itself: what does not compile must be seen not to.
 function M.test_the_record_sees_what_does_not_compile()
-  local function hostile() end
-  jit.off(hostile)
-  local serve = server(new_queue(), { [C.UL_OP_READ] = hostile, [C.UL_OP_WRITE] = hostile,
-    [C.UL_OP_FLUSH] = hostile })
-  local events = record()
-  serve(BATCH, 10000)
-  events.stop()
-  lu.assertNotStrContains(loop_bytecodes(events.funcs), "JFORL")
-  lu.assertNotEquals(events.aborts, {})
+  local first = run_halves([[
+    local function hostile() end
+    jit.off(hostile)
+    local device = { read = hostile, write = hostile, flush = hostile }]], BATCH, 320000)
+  lu.assertNotStrContains(first, "JFORL")
+  lu.assertStrContains(first, "abort:")
 end
 
 return lu.LuaUnit.new():runSuiteByInstances { { "jit", M } }

@@ -33,13 +33,13 @@ static void results_are_lengths_for_data_and_0_for_the_rest(void **state)
 {
 	struct rig rig = run_each(NULL);
 
-	assert_int_equal(rig.result[WRITE], 4096);
-	assert_int_equal(rig.result[READ], 4096);
-	assert_int_equal(rig.result[FLUSH], 0);
-	assert_int_equal(rig.result[DISCARD], 0);
-	assert_int_equal(rig.result[WRITE_ZEROES], 0);
-	assert_int_equal(rig.first[READ], 0xa1);
-	assert_int_equal(rig.last[READ], 0xa1);
+	assert_int_equal(rig.answers[WRITE].result, 4096);
+	assert_int_equal(rig.answers[READ].result, 4096);
+	assert_int_equal(rig.answers[FLUSH].result, 0);
+	assert_int_equal(rig.answers[DISCARD].result, 0);
+	assert_int_equal(rig.answers[WRITE_ZEROES].result, 0);
+	assert_int_equal(rig.answers[READ].first, 0xa1);
+	assert_int_equal(rig.answers[READ].last, 0xa1);
 }
 
 static void ops_without_handler_never_reach_the_script(void **state)
@@ -47,14 +47,14 @@ static void ops_without_handler_never_reach_the_script(void **state)
 	struct rig rig = run_each("return { size = '1M',\n"
 				  "  flush = function() return 'EIO' end }");
 
-	assert_int_equal(rig.result[FLUSH], -EIO);
-	assert_int_equal(rig.stats.op[UL_OP_FLUSH].scripted, 1);
-	assert_int_equal(rig.stats.op[UL_OP_FLUSH].injected, 1);
-	assert_int_equal(rig.result[WRITE], 4096);
-	assert_int_equal(rig.stats.op[UL_OP_WRITE].scripted, 0);
-	assert_int_equal(rig.stats.op[UL_OP_READ].scripted, 0);
-	assert_int_equal(rig.stats.op[UL_OP_DISCARD].scripted, 0);
-	assert_int_equal(rig.stats.op[UL_OP_WRITE_ZEROES].scripted, 0);
+	assert_int_equal(rig.answers[FLUSH].result, -EIO);
+	assert_int_equal(rig.stats->op[UL_OP_FLUSH].scripted, 1);
+	assert_int_equal(rig.stats->op[UL_OP_FLUSH].injected, 1);
+	assert_int_equal(rig.answers[WRITE].result, 4096);
+	assert_int_equal(rig.stats->op[UL_OP_WRITE].scripted, 0);
+	assert_int_equal(rig.stats->op[UL_OP_READ].scripted, 0);
+	assert_int_equal(rig.stats->op[UL_OP_DISCARD].scripted, 0);
+	assert_int_equal(rig.stats->op[UL_OP_WRITE_ZEROES].scripted, 0);
 }
 
 static void a_handler_for_all_sees_all(void **state)
@@ -64,19 +64,19 @@ static void a_handler_for_all_sees_all(void **state)
 	struct rig rig = run_each("return { size = '1M', handler = function() end }");
 
 	for (unsigned i = 0; i < ARRAY_SIZE(ops); i++)
-		assert_int_equal(rig.stats.op[ops[i]].scripted, 1);
-	assert_int_equal(rig.result[READ], 4096);
+		assert_int_equal(rig.stats->op[ops[i]].scripted, 1);
+	assert_int_equal(rig.answers[READ].result, 4096);
 }
 
 static void nil_passes_a_request_to_the_backing(void **state)
 {
 	struct rig rig = run_each("return { size = '1M', write = function() end }");
 
-	assert_int_equal(rig.result[WRITE], 4096);
-	assert_int_equal(rig.first[READ], 0xa1);
-	assert_int_equal(rig.stats.op[UL_OP_WRITE].scripted, 1);
-	assert_int_equal(rig.stats.op[UL_OP_WRITE].injected, 0);
-	assert_int_equal(rig.stats.op[UL_OP_WRITE].errors, 0);
+	assert_int_equal(rig.answers[WRITE].result, 4096);
+	assert_int_equal(rig.answers[READ].first, 0xa1);
+	assert_int_equal(rig.stats->op[UL_OP_WRITE].scripted, 1);
+	assert_int_equal(rig.stats->op[UL_OP_WRITE].injected, 0);
+	assert_int_equal(rig.stats->op[UL_OP_WRITE].errors, 0);
 }
 
 static void true_is_done_without_the_backing(void **state)
@@ -84,10 +84,10 @@ static void true_is_done_without_the_backing(void **state)
 	struct rig rig = run_each("return { size = '1M', handler = function(op)\n"
 				  "  if op ~= 'read' then return true end end }");
 
-	assert_int_equal(rig.result[WRITE], 4096); /* answered whole, and stored nowhere: */
-	assert_int_equal(rig.first[READ], 0);
-	assert_int_equal(rig.result[FLUSH], 0);
-	assert_int_equal(rig.result[DISCARD], 0);
+	assert_int_equal(rig.answers[WRITE].result, 4096); /* answered whole, and stored nowhere: */
+	assert_int_equal(rig.answers[READ].first, 0);
+	assert_int_equal(rig.answers[FLUSH].result, 0);
+	assert_int_equal(rig.answers[DISCARD].result, 0);
 }
 
 static void the_script_reads_and_fills_the_data(void **state)
@@ -111,11 +111,11 @@ static void the_script_reads_and_fills_the_data(void **state)
 	};
 
 	rig_run(&rig);
-	assert_int_equal(rig.result[0], 512);
-	assert_int_equal(rig.result[1], -ENOSPC);
-	assert_int_equal(rig.result[2], 1024);
-	assert_int_equal(rig.first[2], 18);
-	assert_int_equal(rig.last[2], 18);
+	assert_int_equal(rig.answers[0].result, 512);
+	assert_int_equal(rig.answers[1].result, -ENOSPC);
+	assert_int_equal(rig.answers[2].result, 1024);
+	assert_int_equal(rig.answers[2].first, 18);
+	assert_int_equal(rig.answers[2].last, 18);
 }
 
 static void ops_without_data_have_no_buffer(void **state)
@@ -126,7 +126,7 @@ static void ops_without_data_have_no_buffer(void **state)
 				  "  if (req.buf ~= nil) ~= data then return 'EDOM' end end }");
 
 	for (unsigned i = 0; i < EACH; i++)
-		assert_true(rig.result[i] >= 0);
+		assert_true(rig.answers[i].result >= 0);
 }
 
 static void a_handler_gets_the_request(void **state)
@@ -137,7 +137,7 @@ static void a_handler_gets_the_request(void **state)
 				  "  assert(req.queue == 3 and req.tag < 64 and req.flags == 0)\n"
 				  "  return 'EDOM' end }");
 
-	assert_int_equal(rig.result[DISCARD], -EDOM);
+	assert_int_equal(rig.answers[DISCARD].result, -EDOM);
 	assert_string_equal(rig.log, "");
 }
 
@@ -160,14 +160,15 @@ static void beyond_the_end_is_an_error_whole(void **state)
 		struct rig rig = { .script = scripts[i], .requests = requests, .count = 7 };
 
 		rig_run(&rig);
-		assert_int_equal(rig.result[0], 512);
-		assert_int_equal(rig.result[1], -EIO);
-		assert_int_equal(rig.result[2], -EIO);
-		assert_int_equal(rig.result[3], -EIO);
-		assert_int_equal(rig.result[4], -EIO);
-		assert_int_equal(rig.result[5], 512);
-		assert_int_equal(rig.first[5], 3); /* neither the write nor the discard was begun */
-		assert_int_equal(rig.result[6], -EIO);
+		assert_int_equal(rig.answers[0].result, 512);
+		assert_int_equal(rig.answers[1].result, -EIO);
+		assert_int_equal(rig.answers[2].result, -EIO);
+		assert_int_equal(rig.answers[3].result, -EIO);
+		assert_int_equal(rig.answers[4].result, -EIO);
+		assert_int_equal(rig.answers[5].result, 512);
+		/* Neither the write nor the discard was begun. */
+		assert_int_equal(rig.answers[5].first, 3);
+		assert_int_equal(rig.answers[6].result, -EIO);
 	}
 }
 
@@ -181,9 +182,9 @@ static void unknown_ops_are_refused_by_the_backing(void **state)
 	struct rig rig = { .requests = requests, .count = 3 };
 
 	rig_run(&rig);
-	assert_int_equal(rig.result[0], -EOPNOTSUPP);
-	assert_int_equal(rig.result[1], -EOPNOTSUPP);
-	assert_int_equal(rig.result[2], -EOPNOTSUPP);
+	assert_int_equal(rig.answers[0].result, -EOPNOTSUPP);
+	assert_int_equal(rig.answers[1].result, -EOPNOTSUPP);
+	assert_int_equal(rig.answers[2].result, -EOPNOTSUPP);
 	assert_int_equal(rig.faults, 0);
 }
 
@@ -191,16 +192,16 @@ static void fail_answers_all_without_the_script(void **state)
 {
 	struct rig rig = {
 		.script = "return { size = '1M', handler = function() return true end }",
-		.fail = true,
+		.fail_at = 1,
 		.requests = one_of_each,
 		.count = EACH,
 	};
 
 	rig_run(&rig);
 	for (unsigned i = 0; i < EACH; i++)
-		assert_int_equal(rig.result[i], -EIO);
-	assert_int_equal(rig.stats.op[UL_OP_WRITE].scripted, 0);
-	assert_int_equal(rig.stats.op[UL_OP_WRITE].errors, 1);
+		assert_int_equal(rig.answers[i].result, -EIO);
+	assert_int_equal(rig.stats->op[UL_OP_WRITE].scripted, 0);
+	assert_int_equal(rig.stats->op[UL_OP_WRITE].errors, 1);
 	assert_int_equal(rig.faults, 0);
 }
 
@@ -223,11 +224,11 @@ static void every_batch_size_serves_all_once(void **state)
 
 		rig_run(&rig);
 		assert_int_equal(rig.faults, 0);
-		assert_int_equal(rig.stats.rounds, (40 + batch - 1) / batch);
+		assert_int_equal(rig.stats->rounds, (40 + batch - 1) / batch);
 		for (unsigned i = 0; i < 40; i++)
-			assert_int_equal(rig.result[i], i % 3 == 0   ? 0
-							: i % 2 == 0 ? -ENODATA
-								     : 512);
+			assert_int_equal(rig.answers[i].result, i % 3 == 0   ? 0
+								: i % 2 == 0 ? -ENODATA
+									     : 512);
 	}
 }
 
@@ -244,15 +245,16 @@ static void counters_tell_what_became_of_requests(void **state)
 		.requests = requests,
 		.count = 3,
 	};
-	const struct stats_op *reads = &rig.stats.op[UL_OP_READ];
+	const struct stats_op *reads;
 
 	rig_run(&rig);
+	reads = &rig.stats->op[UL_OP_READ];
 	assert_int_equal(reads->requests, 3);
 	assert_int_equal(reads->bytes, 3584);
 	assert_int_equal(reads->scripted, 3);
 	assert_int_equal(reads->injected, 1);
 	assert_int_equal(reads->errors, 2);
-	assert_int_equal(rig.stats.rounds, 1);
+	assert_int_equal(rig.stats->rounds, 1);
 }
 
 int main(void)

@@ -33,6 +33,7 @@ struct command {
 
 static struct {
 	int char_fd;
+	int wake_fd; /* -1: none */
 	off_t map_offset;
 	size_t map_length;
 	int map_prot;
@@ -40,12 +41,18 @@ static struct {
 	unsigned seen_count;
 	struct io_uring_cqe due[DEPTH]; /* to complete with the next submit that waits */
 	unsigned due_count;
-	int refuse; /* every fetch completes with this at once */
+	double timeout; /* s; of the last wait that had one */
+	unsigned polls; /* looks for completions without a wait */
+	int refuse;	/* every fetch completes with this at once */
 } driver;
 
 void *__real_mmap(void *addr, size_t length, int prot, int flags, int fd, off_t offset);
 void *__wrap_mmap(void *addr, size_t length, int prot, int flags, int fd, off_t offset);
 int __wrap_io_uring_submit_and_wait(struct io_uring *ring, unsigned wait);
+int __wrap_io_uring_submit_and_get_events(struct io_uring *ring);
+int __wrap_io_uring_submit_and_wait_timeout(struct io_uring *ring, struct io_uring_cqe **cqe,
+					    unsigned wait, struct __kernel_timespec *timeout,
+					    sigset_t *mask);
 
 void *__wrap_mmap(void *addr, size_t length, int prot, int flags, int fd, off_t offset)
 {
@@ -57,12 +64,12 @@ void *__wrap_mmap(void *addr, size_t length, int prot, int flags, int fd, off_t 
 	return __real_mmap(addr, length, prot, flags, fd, offset);
 }
 
-static void complete(struct io_uring *ring, uint64_t user_data, int res)
+static void complete(struct io_uring *ring, uint64_t user_data, int res, unsigned flags)
 {
 	unsigned tail = *ring->cq.ktail;
 	struct io_uring_cqe *cqe = &ring->cq.cqes[tail & *ring->cq.kring_mask];
 
-	*cqe = (struct io_uring_cqe){ .user_data = user_data, .res = res };
+	*cqe = (struct io_uring_cqe){ .user_data = user_data, .res = res, .flags = flags };
 	io_uring_smp_store_release(ring->cq.ktail, tail + 1);
 }
 
@@ -80,7 +87,7 @@ static void take(const uint8_t *sqe)
 	memcpy(&cmd->addr, sqe + 56, 8);
 }
 
-int __wrap_io_uring_submit_and_wait(struct io_uring *ring, unsigned wait)
+static int submit(struct io_uring *ring)
 {
 	unsigned taken = 0;
 
@@ -89,16 +96,52 @@ int __wrap_io_uring_submit_and_wait(struct io_uring *ring, unsigned wait)
 
 		take((const uint8_t *)&ring->sq.sqes[at]);
 		if (driver.refuse)
-			complete(ring, driver.seen[driver.seen_count - 1].user_data, driver.refuse);
+			complete(ring, driver.seen[driver.seen_count - 1].user_data, driver.refuse,
+				 0);
 		taken++;
 	}
 	io_uring_smp_store_release(ring->sq.khead, ring->sq.sqe_tail);
 	*ring->sq.ktail = ring->sq.sqe_tail;
-	for (unsigned i = 0; wait && i < driver.due_count; i++)
-		complete(ring, driver.due[i].user_data, driver.due[i].res);
-	if (wait)
-		driver.due_count = 0;
 	return (int)taken;
+}
+
+static void complete_due(struct io_uring *ring)
+{
+	for (unsigned i = 0; i < driver.due_count; i++)
+		complete(ring, driver.due[i].user_data, driver.due[i].res, driver.due[i].flags);
+	driver.due_count = 0;
+}
+
+int __wrap_io_uring_submit_and_wait(struct io_uring *ring, unsigned wait)
+{
+	int taken = submit(ring);
+
+	if (wait)
+		complete_due(ring);
+	return taken;
+}
+
+int __wrap_io_uring_submit_and_get_events(struct io_uring *ring)
+{
+	int taken = submit(ring);
+
+	driver.polls++;
+	complete_due(ring);
+	return taken;
+}
+
+/* Does not sleep: with nothing due the time is over at once. */
+int __wrap_io_uring_submit_and_wait_timeout(struct io_uring *ring, struct io_uring_cqe **cqe,
+					    unsigned wait, struct __kernel_timespec *timeout,
+					    sigset_t *mask)
+{
+	int taken = submit(ring);
+
+	driver.timeout = (double)timeout->tv_sec + (double)timeout->tv_nsec / 1e9;
+	if (!driver.due_count)
+		return -ETIME;
+	complete_due(ring);
+	return taken;
 }
 
 static size_t queue_offset(void)
@@ -131,12 +174,14 @@ static int open_queue(struct transport **t)
 	return queue_open(t, &(struct queue_config){ .char_fd = driver.char_fd,
 						     .queue = QUEUE,
 						     .depth = DEPTH,
-						     .max_io = MAX_IO });
+						     .max_io = MAX_IO,
+						     .wake_fd = driver.wake_fd });
 }
 
 static int driver_open(void **state)
 {
 	memset(&driver, 0, sizeof(driver));
+	driver.wake_fd = -1;
 	driver.char_fd = open(temp_file("ublkc", ""), O_RDWR | O_CLOEXEC);
 	assert_true(driver.char_fd >= 0);
 	assert_int_equal(ftruncate(driver.char_fd, (off_t)queue_offset() * 2), 0);
@@ -194,7 +239,7 @@ static void a_descriptor_becomes_a_request(void **state)
 	const struct ul_req *req = &t->shared.reqs[3];
 
 	issue(3, UL_OP_WRITE | UL_FLAG_FUA | UL_FLAG_META, (1ULL << 44) + 8, 16);
-	assert_int_equal(t->ops->reap(t), 1);
+	assert_int_equal(t->ops->reap(t, UINT64_MAX), 1);
 	assert_int_equal(t->shared.batch[0], 3);
 	assert_int_equal(req->op, UL_OP_WRITE);
 	assert_int_equal(req->flags, UL_FLAG_FUA | UL_FLAG_META);
@@ -211,7 +256,7 @@ static void a_discard_has_a_length_and_no_data(void **state)
 	struct transport *t = opened();
 
 	issue(0, UL_OP_DISCARD, 0, 1 << 21);
-	assert_int_equal(t->ops->reap(t), 1);
+	assert_int_equal(t->ops->reap(t, UINT64_MAX), 1);
 	assert_null(t->shared.reqs[0].buf);
 	assert_int_equal(t->shared.reqs[0].length, 1 << 30);
 	t->ops->close(t);
@@ -223,7 +268,7 @@ static void a_flush_has_no_place(void **state)
 	struct transport *t = opened();
 
 	issue(0, UL_OP_FLUSH, (uint64_t)-1, 0);
-	assert_int_equal(t->ops->reap(t), 1);
+	assert_int_equal(t->ops->reap(t, UINT64_MAX), 1);
 	assert_true(t->shared.reqs[0].sector == 0);
 	assert_int_equal(t->shared.reqs[0].length, 0);
 	assert_null(t->shared.reqs[0].buf);
@@ -237,12 +282,12 @@ static void an_answer_commits_its_tag_with_the_next_wait(void **state)
 
 	issue(1, UL_OP_READ, 0, 8);
 	issue(2, UL_OP_READ, 8, 8);
-	assert_int_equal(t->ops->reap(t), 2);
+	assert_int_equal(t->ops->reap(t, UINT64_MAX), 2);
 	t->ops->answer(t, 2, -EIO);
 	t->ops->answer(t, 1, 4096);
 	assert_int_equal(driver.seen_count, DEPTH); /* no system call for each answer */
 	issue(0, UL_OP_FLUSH, 0, 0);
-	assert_int_equal(t->ops->reap(t), 1);
+	assert_int_equal(t->ops->reap(t, UINT64_MAX), 1);
 	assert_int_equal(driver.seen_count, DEPTH + 2);
 	assert_int_equal(cmd[0].cmd_op, 0xc0100000 | COMMIT);
 	assert_int_equal(cmd[0].tag, 2);
@@ -259,13 +304,13 @@ static void a_second_answer_is_not_sent(void **state)
 	struct transport *t = opened();
 
 	issue(1, UL_OP_READ, 0, 8);
-	assert_int_equal(t->ops->reap(t), 1);
+	assert_int_equal(t->ops->reap(t, UINT64_MAX), 1);
 	t->ops->answer(t, 1, 4096);
 	log_begin();
 	t->ops->answer(t, 1, 4096);
 	t->ops->answer(t, 0, 0); /* the driver has that tag */
 	assert_has(log_end(), "tag 1 answered twice");
-	(void)t->ops->reap(t);
+	(void)t->ops->reap(t, UINT64_MAX);
 	assert_int_equal(driver.seen_count, DEPTH + 1);
 	t->ops->close(t);
 }
@@ -278,12 +323,12 @@ static void the_queue_ends_when_every_tag_is_aborted(void **state)
 	abort_tag(1, -ENODEV);
 	abort_tag(2, -ENODEV);
 	abort_tag(3, -ENODEV);
-	assert_int_equal(t->ops->reap(t), 1);
+	assert_int_equal(t->ops->reap(t, UINT64_MAX), 1);
 	t->ops->answer(t, 0, 0);
 	abort_tag(0, -ENODEV);
-	assert_int_equal(t->ops->reap(t), 0); /* commits the answer, takes the abort */
+	assert_int_equal(t->ops->reap(t, UINT64_MAX), 0); /* commits the answer, takes the abort */
 	assert_int_equal(driver.seen_count, DEPTH + 1);
-	assert_int_equal(t->ops->reap(t), -ENODEV);
+	assert_int_equal(t->ops->reap(t, UINT64_MAX), -ENODEV);
 	t->ops->close(t);
 }
 
@@ -295,11 +340,11 @@ static void a_refused_command_breaks_the_queue(void **state)
 
 	log_begin();
 	abort_tag(1, -EINVAL);
-	ret = t->ops->reap(t);
+	ret = t->ops->reap(t, UINT64_MAX);
 	log = log_end();
 	assert_int_equal(ret, 0);
 	assert_has(log, "queue 2: the driver refused tag 1: Invalid argument");
-	assert_int_equal(t->ops->reap(t), -EIO);
+	assert_int_equal(t->ops->reap(t, UINT64_MAX), -EIO);
 	t->ops->close(t);
 }
 

@@ -68,7 +68,7 @@ static void requests_come_in_order_and_answers_go_back(void **state)
 	struct feed feed;
 	struct transport *t = open_sim(&feed, 3, DEPTH);
 
-	assert_int_equal(t->ops->reap(t), 3);
+	assert_int_equal(t->ops->reap(t, UINT64_MAX), 3);
 	for (unsigned i = 0; i < 3; i++) {
 		const struct ul_req *req = &t->shared.reqs[t->shared.batch[i]];
 
@@ -91,7 +91,7 @@ static void only_ops_with_data_get_a_buffer(void **state)
 	struct transport *t = open_sim(&feed, 2, DEPTH);
 	uint16_t write, flush;
 
-	assert_int_equal(t->ops->reap(t), 2);
+	assert_int_equal(t->ops->reap(t, UINT64_MAX), 2);
 	write = t->shared.batch[0];
 	flush = t->shared.batch[1];
 	assert_ptr_equal(t->shared.reqs[write].buf, t->shared.buffers + write * MAX_IO);
@@ -107,7 +107,7 @@ static void a_batch_is_no_larger_than_asked(void **state)
 	unsigned rounds = 0;
 	int count;
 
-	while ((count = t->ops->reap(t)) > 0) {
+	while ((count = t->ops->reap(t, UINT64_MAX)) > 0) {
 		assert_in_range(count, 1, 3);
 		answer_batch(t, count);
 		rounds++;
@@ -123,8 +123,8 @@ static void no_more_requests_are_out_than_the_depth(void **state)
 	struct feed feed;
 	struct transport *t = open_sim(&feed, 20, 6);
 
-	assert_int_equal(t->ops->reap(t), 6);
-	assert_int_equal(t->ops->reap(t), DEPTH - 6);
+	assert_int_equal(t->ops->reap(t, UINT64_MAX), 6);
+	assert_int_equal(t->ops->reap(t, UINT64_MAX), DEPTH - 6);
 	assert_int_equal(feed.issued, DEPTH);
 	t->ops->close(t);
 }
@@ -134,9 +134,9 @@ static void the_end_comes_when_all_is_answered(void **state)
 	struct feed feed;
 	struct transport *t = open_sim(&feed, 4, DEPTH);
 
-	answer_batch(t, t->ops->reap(t));
-	assert_int_equal(t->ops->reap(t), -ENODEV);
-	assert_int_equal(t->ops->reap(t), -ENODEV);
+	answer_batch(t, t->ops->reap(t, UINT64_MAX));
+	assert_int_equal(t->ops->reap(t, UINT64_MAX), -ENODEV);
+	assert_int_equal(t->ops->reap(t, UINT64_MAX), -ENODEV);
 	assert_int_equal(sim_faults(t), 0);
 	t->ops->close(t);
 }
@@ -147,7 +147,7 @@ static void a_second_answer_is_a_fault(void **state)
 	struct transport *t = open_sim(&feed, 1, DEPTH);
 	const char *log;
 
-	assert_int_equal(t->ops->reap(t), 1);
+	assert_int_equal(t->ops->reap(t, UINT64_MAX), 1);
 	answer_batch(t, 1);
 	log_begin();
 	answer_batch(t, 1);
@@ -177,10 +177,10 @@ static void tags_never_answered_are_faults(void **state)
 	struct feed feed;
 	struct transport *t = open_sim(&feed, 3, DEPTH);
 
-	assert_int_equal(t->ops->reap(t), 3);
+	assert_int_equal(t->ops->reap(t, UINT64_MAX), 3);
 	t->ops->answer(t, t->shared.batch[1], 0);
 	log_begin();
-	assert_int_equal(t->ops->reap(t), -EPROTO);
+	assert_int_equal(t->ops->reap(t, UINT64_MAX), -EPROTO);
 	assert_has(log_end(), "2 tags were never answered");
 	assert_int_equal(sim_faults(t), 2);
 	t->ops->close(t);

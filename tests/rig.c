@@ -1,0 +1,219 @@
+/* SPDX-License-Identifier: MIT */
+#include "rig.h"
+
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "dispatch.h"
+#include "sim.h"
+
+static int log_memory = -1;
+static int real_stderr = -1;
+
+/* What must hold for any test to make sense. */
+static void need(int holds, const char *what)
+{
+	if (holds)
+		return;
+	if (real_stderr >= 0)
+		dup2(real_stderr, STDERR_FILENO);
+	perror(what);
+	abort();
+}
+
+void log_begin(void)
+{
+	if (log_memory < 0) {
+		log_memory = memfd_create("log", MFD_CLOEXEC);
+		real_stderr = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 0);
+	}
+	need(ftruncate(log_memory, 0) == 0 && lseek(log_memory, 0, SEEK_SET) == 0, "log");
+	fflush(stderr);
+	dup2(log_memory, STDERR_FILENO);
+}
+
+const char *log_end(void)
+{
+	static char text[1 << 18];
+	ssize_t n;
+
+	fflush(stderr);
+	dup2(real_stderr, STDERR_FILENO);
+	n = pread(log_memory, text, sizeof(text) - 1, 0);
+	text[n > 0 ? n : 0] = '\0';
+	return text;
+}
+
+enum { MOST_TEMPS = 64 };
+static char temp_dir[32]; /* empty until the first file */
+static char temp_paths[MOST_TEMPS][PATH_MAX];
+static unsigned temp_count;
+
+static void remove_temp(void)
+{
+	for (unsigned i = 0; i < temp_count; i++)
+		unlink(temp_paths[i]);
+	rmdir(temp_dir);
+}
+
+const char *temp_path(const char *name)
+{
+	char *path;
+
+	if (!temp_dir[0]) {
+		strcpy(temp_dir, "/tmp/ublk-lua-unit-XXXXXX");
+		need(mkdtemp(temp_dir) != NULL, temp_dir);
+		atexit(remove_temp);
+	}
+	for (unsigned i = 0; i < temp_count; i++)
+		if (strcmp(strrchr(temp_paths[i], '/') + 1, name) == 0)
+			return temp_paths[i];
+	need(temp_count < MOST_TEMPS, "temp_path");
+	path = temp_paths[temp_count++];
+	snprintf(path, PATH_MAX, "%s/%s", temp_dir, name);
+	return path;
+}
+
+const char *temp_file(const char *name, const char *text)
+{
+	const char *path = temp_path(name);
+	FILE *file = fopen(path, "w");
+
+	need(file && fputs(text, file) >= 0 && fclose(file) == 0, path);
+	return path;
+}
+
+struct run {
+	struct rig *rig;
+	struct transport *transport;
+	struct rig_answer *answers;
+	atomic_int stage;
+	unsigned issued, answered;
+	unsigned index[UINT16_MAX + 1]; /* which request is in a tag */
+};
+
+static bool next_request(void *arg, struct ul_req *req, uint8_t *data)
+{
+	struct run *run = arg;
+	const struct rig *rig = run->rig;
+	const struct rig_request *wanted;
+
+	if (run->issued == rig->count * (rig->rounds ? rig->rounds : 1))
+		return false;
+	run->index[req->tag] = run->issued++ % rig->count;
+	if (run->issued == rig->stop_at)
+		run->stage = STAGE_STOPPING;
+	if (run->issued == rig->fail_at)
+		run->stage = STAGE_FAIL;
+	wanted = &rig->requests[run->index[req->tag]];
+	req->op = wanted->op;
+	req->flags = wanted->flags;
+	req->sector = wanted->sector;
+	req->length = wanted->length;
+	if (wanted->length <= RIG_MAX_IO && (!rig->rounds || wanted->op == UL_OP_WRITE))
+		memset(data, wanted->op == UL_OP_WRITE ? wanted->fill : 0xee, wanted->length);
+	return true;
+}
+
+static void request_done(void *arg, const struct ul_req *req, const uint8_t *data, int32_t result)
+{
+	struct run *run = arg;
+	struct rig_answer *answer = &run->answers[run->index[req->tag]];
+	uint32_t length = run->rig->requests[run->index[req->tag]].length;
+
+	answer->result = result;
+	answer->time = ul_now(&run->transport->shared);
+	answer->order = run->answered++;
+	if (length && length <= RIG_MAX_IO) {
+		answer->first = data[0];
+		answer->last = data[length - 1];
+	}
+}
+
+static struct transport *open_transport(struct run *run)
+{
+	const struct rig *rig = run->rig;
+	unsigned depth = rig->depth ? rig->depth : RIG_DEPTH;
+	unsigned batch = rig->batch && rig->batch < depth ? rig->batch : depth;
+	struct transport *transport = NULL;
+
+	need(sim_open(&transport, &(struct sim_config){ .queue = RIG_QUEUE,
+							.depth = depth,
+							.max_io = RIG_MAX_IO,
+							.batch = batch,
+							.next = next_request,
+							.done = request_done,
+							.arg = run }) == 0,
+	     "sim_open");
+	return transport;
+}
+
+static void serve(struct rig *rig, struct script *script, struct stats *stats,
+		  struct rig_answer *answers)
+{
+	static struct run run;
+	struct dispatch dispatch;
+	struct transport *t;
+	struct backend *backend;
+	int count;
+
+	run = (struct run){ .rig = rig, .answers = answers, .stage = STAGE_RUN };
+	t = run.transport = open_transport(&run);
+	need(backend_open(&backend, rig->device) == 0, "backend_open");
+	if (script)
+		need(script_attach(script, &t->shared) == 0, "script_attach");
+	dispatch_open(&dispatch, &(struct dispatch_config){ .transport = t,
+							    .script = script,
+							    .backend = backend,
+							    .stats = stats,
+							    .device = rig->device,
+							    .stage = &run.stage });
+	while ((count = t->ops->reap(t, dispatch_deadline(&dispatch))) >= 0) {
+		dispatch_round(&dispatch, (unsigned)count);
+		rig->stops += t->shared.stop;
+		t->shared.stop = 0;
+	}
+	rig->end = count;
+	rig->faults = sim_faults(t);
+	t->ops->close(t);
+	backend_close(backend);
+}
+
+void rig_run(struct rig *rig)
+{
+	static struct rig_answer answers[RIG_MOST];
+	static struct ul_device device;
+	static struct stats stats;
+	struct script *script = NULL;
+
+	need(rig->count <= RIG_MOST, "rig_run");
+	for (unsigned i = 0; i < rig->count; i++)
+		answers[i] = (struct rig_answer){ .result = INT32_MAX };
+	memset(&stats, 0, sizeof(stats));
+	memset(&device, 0, sizeof(device));
+	device.backing = UL_BACKING_MEM;
+	rig->answers = answers;
+	rig->device = &device;
+	rig->stats = &stats;
+
+	log_begin();
+	if (rig->script)
+		rig->load = script_open(&script,
+					&(struct script_config){
+						.path = temp_file("test.lua", rig->script),
+						.seed = rig->seed ? rig->seed : 1,
+						.queue = RIG_QUEUE,
+						.stats = &stats.script,
+					},
+					&device);
+	device.size = RIG_SIZE;
+	if (rig->load == 0)
+		serve(rig, script, &stats, answers);
+	script_close(script);
+	rig->log = log_end();
+}
