@@ -8,11 +8,11 @@ local M = {}
 local MOST = 50 -- different mistakes that are told; further ones are only counted
 local seen, order, untold = {}, {}, 0
 
--- Messages that differ in their numbers alone ("bad sector 8", "bad sector 16") are one mistake;
+-- Messages that differ in their numbers alone ("bad sector 8", "table: 0x7f54") are one mistake;
 -- the place of a script error, FILE:LINE, stays.
 local function kind_of(message)
   local place, text = message:match "^(.-:%d+:)(.*)$"
-  return (place or "") .. (text or message):gsub("%d+", "N")
+  return (place or "") .. (text or message):gsub("0x%x+", "N"):gsub("%d+", "N")
 end
 
 --- Log `message`; one like it again is only counted. `trace`, if any, is logged instead at first.

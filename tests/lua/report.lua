@@ -32,6 +32,15 @@ function M.test_a_mistake_is_told_at_once()
   lu.assertEquals(texts(), { "write: bad" })
 end
 
+function M.test_numbers_and_addresses_make_no_new_mistake()
+  for _, message in ipairs { "x.lua:3: bad sector 8", "x.lua:3: bad sector 16",
+    "x.lua:4: bad sector 8", "x.lua:5: table: 0x7f54dd0d0798", "x.lua:5: table: 0x7f54dd0d4e68" } do
+    report.mistake(message)
+  end
+  lu.assertEquals(texts(), { "x.lua:3: bad sector 8", "x.lua:4: bad sector 8",
+    "x.lua:5: table: 0x7f54dd0d0798" })
+end
+
 function M.test_the_same_is_only_counted_until_the_end()
   for _ = 1, 5 do report.mistake "write: bad" end
   lu.assertEquals(texts(), { "write: bad" })
