@@ -2,6 +2,7 @@
 #include "park.h"
 
 #include <errno.h>
+#include <math.h>
 #include <stdlib.h>
 
 #include "timer.h"
@@ -82,7 +83,7 @@ void park_close(struct ul_queue *queue)
 void ul_park_until(struct ul_queue *queue, uint32_t slot, double time)
 {
 	struct park *park = queue->park;
-	double ns = time * 1e9;
+	double ns = ceil(time * 1e9); /* never early: sums of doubles fall short */
 
 	if (ns < 0)
 		ns = 0;

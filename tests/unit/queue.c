@@ -10,9 +10,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <liburing.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "queue.h"
@@ -34,6 +37,9 @@ struct command {
 static struct {
 	int char_fd;
 	int wake_fd; /* -1: none */
+	uint64_t epoch;
+	uint64_t wake_data; /* user_data of the poll of it, */
+	unsigned watches;   /* which was asked for so often */
 	off_t map_offset;
 	size_t map_length;
 	int map_prot;
@@ -75,8 +81,16 @@ static void complete(struct io_uring *ring, uint64_t user_data, int res, unsigne
 
 static void take(const uint8_t *sqe)
 {
-	struct command *cmd = &driver.seen[driver.seen_count++];
+	struct command *cmd = &driver.seen[driver.seen_count];
 
+	if (sqe[0] == IORING_OP_POLL_ADD) {
+		memcpy(&driver.wake_data, sqe + 32, 8);
+		assert_int_equal(*(const int *)(sqe + 4), driver.wake_fd);
+		assert_int_equal(sqe[24], IORING_POLL_ADD_MULTI);
+		driver.watches++;
+		return;
+	}
+	driver.seen_count++;
 	assert_true(driver.seen_count <= ARRAY_SIZE(driver.seen));
 	cmd->opcode = sqe[0];
 	memcpy(&cmd->cmd_op, sqe + 8, 4);
@@ -175,7 +189,8 @@ static int open_queue(struct transport **t)
 						     .queue = QUEUE,
 						     .depth = DEPTH,
 						     .max_io = MAX_IO,
-						     .wake_fd = driver.wake_fd });
+						     .wake_fd = driver.wake_fd,
+						     .epoch = driver.epoch });
 }
 
 static int driver_open(void **state)
@@ -363,6 +378,100 @@ static void a_refused_fetch_fails_the_open(void **state)
 	assert_one_line(log);
 }
 
+enum { NS_PER_S = 1000000000 };
+
+static void a_wait_with_a_deadline_ends_with_it(void **state)
+{
+	struct transport *t = opened();
+
+	assert_int_equal(t->ops->reap(t, t->ops->now(t) + 90 * (uint64_t)NS_PER_S), 0);
+	assert_true(driver.timeout > 80 && driver.timeout <= 90);
+	assert_int_equal(t->ops->reap(t, t->ops->now(t) + NS_PER_S / 4), 0);
+	assert_true(driver.timeout > 0 && driver.timeout <= 0.25);
+	issue(1, UL_OP_READ, 0, 8);
+	assert_int_equal(t->ops->reap(t, t->ops->now(t) + NS_PER_S), 1);
+	assert_int_equal(driver.polls, 1); /* that of the open */
+	t->ops->close(t);
+}
+
+static void a_deadline_that_is_past_is_no_wait(void **state)
+{
+	struct transport *t = opened();
+
+	assert_int_equal(t->ops->reap(t, 0), 0);
+	assert_int_equal(t->ops->reap(t, t->ops->now(t) - 1), 0);
+	assert_int_equal(driver.polls, 3); /* and that of the open */
+	issue(1, UL_OP_READ, 0, 8);
+	assert_int_equal(t->ops->reap(t, 0), 1);
+	t->ops->answer(t, 1, 4096);
+	assert_int_equal(t->ops->reap(t, 0), 0); /* and the answer is submitted */
+	assert_int_equal(driver.seen_count, DEPTH + 1);
+	assert_true(driver.timeout == 0);
+	t->ops->close(t);
+}
+
+static void the_clock_is_the_devices(void **state)
+{
+	struct timespec now;
+	struct transport *t;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	driver.epoch = (uint64_t)now.tv_sec * NS_PER_S + (uint64_t)now.tv_nsec - 5;
+	t = opened();
+	assert_in_range(t->ops->now(t), 5, 60 * (uint64_t)NS_PER_S);
+	assert_true(ul_now(&t->shared) > 0 && ul_now(&t->shared) < 60);
+	t->ops->close(t);
+}
+
+/* The driver's side of somebody writing to the eventfd. */
+static void wake(int res, unsigned flags)
+{
+	assert_int_equal(eventfd_write(driver.wake_fd, 3), 0);
+	driver.due[driver.due_count++] =
+		(struct io_uring_cqe){ .user_data = driver.wake_data, .res = res, .flags = flags };
+}
+
+static void a_write_to_the_eventfd_ends_a_wait(void **state)
+{
+	struct transport *t;
+	eventfd_t value;
+
+	driver.wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	t = opened();
+	assert_int_equal(driver.watches, 1);
+	assert_int_equal(driver.seen_count, DEPTH);
+	wake(POLLIN, IORING_CQE_F_MORE);
+	assert_int_equal(t->ops->reap(t, UINT64_MAX), 0);
+	assert_int_equal(eventfd_read(driver.wake_fd, &value), -1); /* it has been read */
+	issue(1, UL_OP_READ, 0, 8);
+	wake(POLLIN, IORING_CQE_F_MORE);
+	issue(2, UL_OP_READ, 8, 8);
+	assert_int_equal(t->ops->reap(t, UINT64_MAX), 2);
+	assert_int_equal(t->shared.batch[0], 1);
+	assert_int_equal(t->shared.batch[1], 2);
+	assert_int_equal(driver.watches, 1);
+	t->ops->close(t);
+	close(driver.wake_fd);
+}
+
+static void a_watch_that_ends_is_begun_again(void **state)
+{
+	struct transport *t;
+
+	driver.wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	t = opened();
+	wake(POLLIN, 0);
+	assert_int_equal(t->ops->reap(t, UINT64_MAX), 0);
+	assert_int_equal(t->ops->reap(t, 0), 0);
+	assert_int_equal(driver.watches, 2);
+	wake(-ECANCELED, 0); /* the ring is coming to its end */
+	assert_int_equal(t->ops->reap(t, UINT64_MAX), 0);
+	assert_int_equal(t->ops->reap(t, 0), 0);
+	assert_int_equal(driver.watches, 2);
+	t->ops->close(t);
+	close(driver.wake_fd);
+}
+
 #define queue_test(name) cmocka_unit_test_setup_teardown(name, driver_open, driver_close)
 
 int main(void)
@@ -378,6 +487,11 @@ int main(void)
 		queue_test(the_queue_ends_when_every_tag_is_aborted),
 		queue_test(a_refused_command_breaks_the_queue),
 		queue_test(a_refused_fetch_fails_the_open),
+		queue_test(a_wait_with_a_deadline_ends_with_it),
+		queue_test(a_deadline_that_is_past_is_no_wait),
+		queue_test(the_clock_is_the_devices),
+		queue_test(a_write_to_the_eventfd_ends_a_wait),
+		queue_test(a_watch_that_ends_is_begun_again),
 	};
 
 	struct io_uring ring;

@@ -186,6 +186,74 @@ static void tags_never_answered_are_faults(void **state)
 	t->ops->close(t);
 }
 
+static void the_clock_stands_still_while_requests_come(void **state)
+{
+	struct feed feed;
+	struct transport *t = open_sim(&feed, 6, 3);
+
+	assert_int_equal(t->ops->now(t), 0);
+	assert_int_equal(t->ops->reap(t, 1000), 3);
+	assert_int_equal(t->ops->reap(t, 1000), 3);
+	assert_int_equal(t->ops->now(t), 0);
+	t->ops->close(t);
+}
+
+static void the_clock_jumps_to_the_deadline_when_nothing_comes(void **state)
+{
+	struct feed feed;
+	struct transport *t = open_sim(&feed, 1, DEPTH);
+	int count = t->ops->reap(t, UINT64_MAX);
+
+	assert_int_equal(t->ops->reap(t, 3600000000000), 0);
+	assert_int_equal(t->ops->now(t), 3600000000000);
+	assert_true(ul_now(&t->shared) == 3600);
+	assert_int_equal(t->ops->reap(t, 0), 0);
+	assert_int_equal(t->ops->reap(t, 1000), 0);
+	assert_int_equal(t->ops->now(t), 3600000000000); /* never back */
+	answer_batch(t, count);
+	assert_int_equal(t->ops->reap(t, 3700000000000), -ENODEV); /* nothing is owed */
+	assert_int_equal(sim_faults(t), 0);
+	t->ops->close(t);
+}
+
+static void a_clock_that_ticks_for_nobody_is_a_fault(void **state)
+{
+	struct feed feed;
+	struct transport *t = open_sim(&feed, 1, DEPTH);
+	unsigned ticks = 0;
+	int ret;
+
+	assert_int_equal(t->ops->reap(t, UINT64_MAX), 1);
+	log_begin();
+	while ((ret = t->ops->reap(t, ++ticks)) == 0)
+		assert_true(ticks < 10000000);
+	assert_has(log_end(), "1 tags were never answered");
+	assert_int_equal(ret, -EPROTO);
+	assert_int_equal(sim_faults(t), 1);
+	t->ops->close(t);
+}
+
+static void the_real_clock_goes_on_by_itself(void **state)
+{
+	struct transport *t;
+	uint64_t before;
+
+	assert_int_equal(sim_open(&t, &(struct sim_config){ .depth = DEPTH,
+							    .max_io = MAX_IO,
+							    .batch = DEPTH,
+							    .real_time = true,
+							    .next = feed_next,
+							    .arg = &(struct feed){ .total = 1 } }),
+			 0);
+	before = t->ops->now(t);
+	assert_int_equal(t->ops->reap(t, UINT64_MAX), 1);
+	assert_int_equal(t->ops->reap(t, before + 3600000000000), 0); /* without a wait */
+	while (t->ops->now(t) == before)
+		;
+	assert_true(t->ops->now(t) - before < 3600000000000);
+	t->ops->close(t);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -197,6 +265,10 @@ int main(void)
 		cmocka_unit_test(a_second_answer_is_a_fault),
 		cmocka_unit_test(an_answer_to_no_tag_is_a_fault),
 		cmocka_unit_test(tags_never_answered_are_faults),
+		cmocka_unit_test(the_clock_stands_still_while_requests_come),
+		cmocka_unit_test(the_clock_jumps_to_the_deadline_when_nothing_comes),
+		cmocka_unit_test(a_clock_that_ticks_for_nobody_is_a_fault),
+		cmocka_unit_test(the_real_clock_goes_on_by_itself),
 	};
 
 	return cmocka_run_group_tests_name("sim", tests, NULL, NULL);
