@@ -84,7 +84,7 @@ function M.new(queue, chains, mistakes, run_task, idle, parking)
   local function work(me, size, slot)
     while true do
       if slot then
-        current, me.slot = me, slot
+        current, serving, me.slot = me, nil, slot -- it may have served the last batch
         run_task(slot)
       else
         if size then position, count = 0, size end
