@@ -6,6 +6,7 @@
 #include "support.h"
 
 #include <errno.h>
+#include <unistd.h>
 
 static const struct rig_request one_of_each[] = {
 	{ .op = UL_OP_WRITE, .sector = 8, .length = 4096, .fill = 0xa1 },
@@ -257,6 +258,240 @@ static void counters_tell_what_became_of_requests(void **state)
 	assert_int_equal(rig.stats->rounds, 1);
 }
 
+/* Run `requests` through `script`, each in a round of its own; all answered once. */
+static struct rig run_singly(const char *script, const struct rig_request *requests, unsigned count)
+{
+	struct rig rig = { .script = script, .batch = 1, .requests = requests, .count = count };
+
+	rig_run(&rig);
+	assert_int_equal(rig.load, 0);
+	assert_int_equal(rig.end, -ENODEV);
+	assert_int_equal(rig.faults, 0);
+	return rig;
+}
+
+static void what_waits_is_answered_once_when_it_has(void **state)
+{
+	struct rig_request requests[64];
+	struct rig rig = {
+		.script = "local ublk = require 'ublk'\n"
+			  "return { size = '1M', write = function(s, n, buf, req)\n"
+			  "  if s % 4 == 1 then ublk.sleep(0.001 * s) end\n"
+			  "  if s % 4 == 2 then return req:forward() end\n"
+			  "  if s % 4 == 3 then ublk.sleep(0) return 'ENOSPC' end end }",
+		.requests = requests,
+		.count = 64,
+		.rounds = 10,
+	};
+
+	for (unsigned i = 0; i < 64; i++)
+		requests[i] = (struct rig_request){ .op = UL_OP_WRITE, .sector = i, .length = 512 };
+	for (rig.batch = 1; rig.batch <= 64; rig.batch *= 2) {
+		rig_run(&rig);
+		assert_int_equal(rig.end, -ENODEV);
+		assert_int_equal(rig.faults, 0);
+		assert_int_equal(rig.stats->op[UL_OP_WRITE].requests, 640);
+		assert_int_equal(rig.stats->op[UL_OP_WRITE].scripted, 640);
+		assert_int_equal(rig.stats->op[UL_OP_WRITE].injected, 160);
+		for (unsigned i = 0; i < 64; i++)
+			assert_int_equal(rig.answers[i].result, i % 4 == 3 ? -ENOSPC : 512);
+	}
+}
+
+static void who_waits_holds_up_nobody_else(void **state)
+{
+	static const struct rig_request requests[] = {
+		{ .op = UL_OP_WRITE, .sector = 0, .length = 512 },
+		{ .op = UL_OP_WRITE, .sector = 1, .length = 512 },
+		{ .op = UL_OP_WRITE, .sector = 2, .length = 512 },
+		{ .op = UL_OP_READ, .sector = 2, .length = 512 },
+	};
+	struct rig rig = run_singly("local ublk = require 'ublk'\n"
+				    "return { size = '1M', write = function(s)\n"
+				    "  if s < 2 then ublk.sleep(2 - s) end end }",
+				    requests, 4);
+
+	assert_int_equal(rig.answers[2].order, 0);
+	assert_int_equal(rig.answers[3].order, 1);
+	assert_int_equal(rig.answers[1].order, 2);
+	assert_int_equal(rig.answers[0].order, 3);
+	assert_true(rig.answers[2].time == 0);
+	assert_true(rig.answers[3].time == 0);
+	assert_true(rig.answers[1].time == 1);
+	assert_true(rig.answers[0].time == 2);
+}
+
+static void a_result_that_is_handed_on_is_not_injected(void **state)
+{
+	static const struct rig_request requests[] = {
+		{ .op = UL_OP_READ, .sector = 1 << 20, .length = 512 }, /* beyond the end: EIO */
+		{ .op = UL_OP_READ, .sector = 1 << 20, .length = 1024 },
+		{ .op = UL_OP_READ, .sector = 8, .length = 512 },
+	};
+	struct rig rig = run_singly("return { size = '1M', read = function(s, n, buf, req)\n"
+				    "  local err = req:forward()\n"
+				    "  if n == 1024 or not err then return 'ENODATA' end end }",
+				    requests, 3);
+
+	assert_int_equal(rig.answers[0].result, -EIO);
+	assert_int_equal(rig.answers[1].result, -ENODATA);
+	assert_int_equal(rig.answers[2].result, -ENODATA);
+	assert_int_equal(rig.stats->op[UL_OP_READ].errors, 3);
+	assert_int_equal(rig.stats->op[UL_OP_READ].injected, 2);
+}
+
+static const struct rig_request three_writes_and_a_read[] = {
+	{ .op = UL_OP_WRITE, .sector = 0, .length = 512 },
+	{ .op = UL_OP_WRITE, .sector = 1, .length = 512 },
+	{ .op = UL_OP_WRITE, .sector = 2, .length = 512 },
+	{ .op = UL_OP_READ, .sector = 2, .length = 512 },
+};
+
+static void the_end_of_a_device_lets_go_of_what_is_held(void **state)
+{
+	struct rig rig = {
+		.script = "local ublk = require 'ublk'\n"
+			  "return { size = '1M',\n"
+			  "  write = function(s) local verdict = ublk.hold('x')\n"
+			  "    print('released', s, verdict) return verdict end,\n"
+			  "  read = function() return ublk.hold('y') end }",
+		.batch = 1,
+		.requests = three_writes_and_a_read,
+		.count = 4,
+		.stop_at = 4,
+	};
+
+	rig_run(&rig);
+	assert_int_equal(rig.end, -ENODEV);
+	assert_int_equal(rig.faults, 0);
+	for (unsigned i = 0; i < 4; i++)
+		assert_int_equal(rig.answers[i].result, -EIO);
+	assert_string_equal(rig.log, "ublk-lua: released 0 EIO\nublk-lua: released 1 EIO\n"
+				     "ublk-lua: released 2 EIO\n");
+}
+
+static void the_end_by_force_answers_what_waits_and_runs_no_script(void **state)
+{
+	struct rig rig = {
+		.script = "local ublk = require 'ublk'\n"
+			  "ublk.every(1, function() print 'task' end)\n"
+			  "return { size = '1M',\n"
+			  "  write = function(s) print('in')\n"
+			  "    if s == 0 then ublk.hold('x') elseif s == 1 then ublk.sleep(1)\n"
+			  "    else ublk.wait('y') end print('out') end,\n"
+			  "  read = function() print('read') end }",
+		.batch = 1,
+		.requests = three_writes_and_a_read,
+		.count = 4,
+		.fail_at = 4,
+	};
+
+	rig_run(&rig);
+	assert_int_equal(rig.end, -ENODEV);
+	assert_int_equal(rig.faults, 0);
+	for (unsigned i = 0; i < 4; i++)
+		assert_int_equal(rig.answers[i].result, -EIO);
+	assert_int_equal(rig.stats->op[UL_OP_WRITE].errors, 3);
+	assert_string_equal(rig.log, "ublk-lua: in\nublk-lua: in\nublk-lua: in\n");
+}
+
+static void only_what_touches_the_ranges_reaches_the_script(void **state)
+{
+	static const struct {
+		struct rig_request request;
+		unsigned seen;
+	} cases[] = {
+		{ { .op = UL_OP_READ, .sector = 0, .length = 4096 }, 0 },
+		{ { .op = UL_OP_READ, .sector = 0, .length = 4608 }, 1 }, /* its last sector */
+		{ { .op = UL_OP_READ, .sector = 8, .length = 512 }, 1 },
+		{ { .op = UL_OP_READ, .sector = 15, .length = 512 }, 1 },
+		{ { .op = UL_OP_READ, .sector = 16, .length = 512 }, 0 },
+		{ { .op = UL_OP_READ, .sector = 16, .length = 1024 }, 0 },
+		{ { .op = UL_OP_READ, .sector = 0, .length = 65536 }, 1 }, /* all around it */
+		{ { .op = UL_OP_WRITE, .sector = 7, .length = 512 }, 0 },
+		{ { .op = UL_OP_WRITE, .sector = 8, .length = 512 }, 1 },
+		{ { .op = UL_OP_DISCARD, .sector = 1024, .length = 512 }, 1 }, /* the second */
+		{ { .op = UL_OP_DISCARD, .sector = 1023, .length = 512 }, 0 },
+		{ { .op = UL_OP_WRITE_ZEROES, .sector = 0, .length = 1 << 20 }, 1 },
+		{ { .op = UL_OP_FLUSH }, 1 }, /* has no place */
+	};
+
+	for (unsigned i = 0; i < ARRAY_SIZE(cases); i++) {
+		uint8_t op = cases[i].request.op;
+		struct rig rig =
+			run_singly("return { size = '1M', range = { '4K..8K', '512K+512' },\n"
+				   "  handler = function() return 'ENODATA' end }",
+				   &cases[i].request, 1);
+
+		assert_int_equal(rig.stats->op[op].scripted, cases[i].seen);
+		if (cases[i].seen)
+			assert_int_equal(rig.answers[0].result, -ENODATA);
+		else
+			assert_true(rig.answers[0].result >= 0);
+	}
+}
+
+static void each_answer_has_its_time(void **state)
+{
+	struct rig_request requests[40];
+	const struct ul_histogram *h;
+	struct rig rig = {
+		.script = "local ublk = require 'ublk'\n"
+			  "return { size = '1M', write = function(s)\n"
+			  "  if s % 4 == 1 then ublk.sleep(0.001) end\n"
+			  "  if s % 4 == 2 then return 'EIO' end\n"
+			  "  if s % 4 == 3 then ublk.sleep(1) end end }",
+		.requests = requests,
+		.count = 40,
+	};
+
+	for (unsigned i = 0; i < 40; i++)
+		requests[i] = (struct rig_request){ .op = UL_OP_WRITE, .sector = i, .length = 512 };
+	requests[0].op = UL_OP_FLUSH;
+	rig_run(&rig);
+	h = &rig.stats->latency[UL_OP_WRITE];
+	assert_true(h->count == 39);
+	assert_true(h->min == 0);
+	assert_true(h->max == 1e9);
+	assert_true(h->sum == 10 * 1e6 + 10 * 1e9);
+	assert_int_equal(h->bucket[0], 19);
+	assert_true(rig.stats->latency[UL_OP_FLUSH].count == 1);
+	assert_true(rig.stats->latency[UL_OP_READ].count == 0);
+}
+
+/* Each wakes the other in its own turn, so there is never nothing to do. */
+static void tasks_that_never_rest_do_not_keep_requests_waiting(void **state)
+{
+	struct rig_request requests[8];
+	struct rig rig = {
+		.script = "local ublk = require 'ublk'\n"
+			  "local turns = ublk.counter 'turns'\n"
+			  "local function play(mine, theirs)\n"
+			  "  while true do ublk.signal(theirs) ublk.wait(mine) turns:add() end\n"
+			  "end\n"
+			  "ublk.spawn(play, 'a', 'b')\n"
+			  "ublk.spawn(play, 'b', 'a')\n"
+			  "return { size = '1M', write = function(s) if s % 2 == 0 then\n"
+			  "  ublk.sleep(0) end end }",
+		.requests = requests,
+		.count = 8,
+		.depth = 4,
+		.rounds = 100,
+	};
+
+	for (unsigned i = 0; i < 8; i++)
+		requests[i] = (struct rig_request){ .op = UL_OP_WRITE, .sector = i, .length = 512 };
+	alarm(60); /* or it would last for ever */
+	rig_run(&rig);
+	alarm(0);
+	assert_int_equal(rig.end, -ENODEV);
+	assert_int_equal(rig.faults, 0);
+	assert_int_equal(rig.stats->op[UL_OP_WRITE].requests, 800);
+	assert_int_equal(rig.stats->op[UL_OP_WRITE].errors, 0);
+	assert_true(rig.stats->rounds < 2000);
+	assert_true(rig.stats->script.counter[0].value > 100);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -273,6 +508,14 @@ int main(void)
 		cmocka_unit_test(fail_answers_all_without_the_script),
 		cmocka_unit_test(every_batch_size_serves_all_once),
 		cmocka_unit_test(counters_tell_what_became_of_requests),
+		cmocka_unit_test(what_waits_is_answered_once_when_it_has),
+		cmocka_unit_test(who_waits_holds_up_nobody_else),
+		cmocka_unit_test(a_result_that_is_handed_on_is_not_injected),
+		cmocka_unit_test(the_end_of_a_device_lets_go_of_what_is_held),
+		cmocka_unit_test(the_end_by_force_answers_what_waits_and_runs_no_script),
+		cmocka_unit_test(only_what_touches_the_ranges_reaches_the_script),
+		cmocka_unit_test(each_answer_has_its_time),
+		cmocka_unit_test(tasks_that_never_rest_do_not_keep_requests_waiting),
 	};
 
 	return cmocka_run_group_tests_name("dispatch", tests, NULL, NULL);
