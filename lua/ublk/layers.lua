@@ -3,6 +3,7 @@
 -- that is its backing, top to bottom in one flat list. Checks what a layer may
 -- have, and tells which ops and which sectors the stack wants to see.
 local C = require "ublk.ffi"
+local counters = require "ublk.counters"
 local units = require "ublk.units"
 
 local M = {}
@@ -31,6 +32,21 @@ local function is_list(value)
   return type(first) == "table" or type(first) == "string" and units.range(first) ~= nil
 end
 
+-- Sorted, and what touches joined; so the order in which they are said does not matter.
+local function union(list)
+  table.sort(list, function(a, b) return a[1] < b[1] end)
+  local joined = {}
+  for _, range in ipairs(list) do
+    local last = joined[#joined]
+    if last and range[1] <= last[2] then
+      last[2] = math.max(last[2], range[2])
+    else
+      joined[#joined + 1] = { range[1], range[2] }
+    end
+  end
+  return joined
+end
+
 -- A layer's `range` as a list of { first, end } in sectors, or nil and what is accepted.
 local function ranges(value)
   local list = {}
@@ -39,7 +55,7 @@ local function ranges(value)
     if not range then return nil, accepted end
     list[i] = { range[1] / 512, range[2] / 512 }
   end
-  return list
+  return union(list)
 end
 
 local function fail(where, name, value, accepted)
@@ -48,7 +64,10 @@ local function fail(where, name, value, accepted)
 end
 
 local readers = {
-  name = function(value) return type(value) == "string" and value ~= "" and value, "a name" end,
+  name = function(value)
+    if not counters.misnamed(value) then return value end
+    return nil, ("a name of at most %d bytes"):format(C.UL_NAME - 1)
+  end,
   data = function(value)
     if type(value) == "boolean" then return value end
     return nil, "true or false"
@@ -143,21 +162,6 @@ end
 --- The sectors in which `layer` looks at `op`, a list of { first, end }; nil: everywhere.
 function M.range_of(layer, op)
   return has_place[op] and layer.range or nil
-end
-
--- Sorted, and what touches joined; so the order of layers does not matter.
-local function union(list)
-  table.sort(list, function(a, b) return a[1] < b[1] end)
-  local joined = {}
-  for _, range in ipairs(list) do
-    local last = joined[#joined]
-    if last and range[1] <= last[2] then
-      last[2] = math.max(last[2], range[2])
-    else
-      joined[#joined + 1] = { range[1], range[2] }
-    end
-  end
-  return joined
 end
 
 --- Where `stack` wants to see `op`: false nowhere, true everywhere, or a list of { first, end }.
