@@ -189,17 +189,24 @@ int script_attach(struct script *s, struct ul_queue *queue)
 	return call_engine(s->L, "attach", 3, 0);
 }
 
-/* A coroutine that waits for work. Lua keeps it from the collector. NULL: Lua has no memory. */
+/*
+ * A coroutine that waits for work; its first argument is there already: the
+ * queue's address, which says that it is C who resumes it. Lua keeps it from
+ * the collector. NULL: Lua has no memory.
+ */
 static lua_State *take_fiber(struct script *s)
 {
 	lua_State *fiber;
 
-	if (s->idle_count)
-		return s->idle[--s->idle_count];
-	if (call_engine(s->L, "new_fiber", 0, 1))
-		return NULL;
-	fiber = lua_tothread(s->L, -1);
-	lua_pop(s->L, 1);
+	if (s->idle_count) {
+		fiber = s->idle[--s->idle_count];
+	} else {
+		if (call_engine(s->L, "new_fiber", 0, 1))
+			return NULL;
+		fiber = lua_tothread(s->L, -1);
+		lua_pop(s->L, 1);
+	}
+	lua_pushlightuserdata(fiber, s->queue);
 	return fiber;
 }
 
@@ -247,7 +254,7 @@ static void settle(struct script *s, lua_State *fiber)
 static void serve_batch(struct script *s, unsigned count)
 {
 	lua_State *fiber = take_fiber(s);
-	int args = 1;
+	int args = 2;
 
 	if (fiber)
 		lua_pushnumber(fiber, count);
@@ -263,7 +270,7 @@ static void serve_batch(struct script *s, unsigned count)
 		if (!s->queue->rest)
 			return;
 		fiber = take_fiber(s);
-		args = 0;
+		args = 1;
 	}
 }
 
@@ -279,16 +286,18 @@ bool script_resume(struct script *s, uint32_t slot)
 {
 	lua_State *fiber = s->parked[slot];
 	enum stop stop;
-	int args = 0;
+	int args = 1;
 
 	s->parked[slot] = NULL;
-	if (!fiber) { /* a task begins */
+	if (fiber) {
+		lua_pushlightuserdata(fiber, s->queue);
+	} else { /* a task begins */
 		fiber = take_fiber(s);
 		if (!fiber)
 			return true;
 		lua_pushnil(fiber);
 		lua_pushnumber(fiber, slot);
-		args = 2;
+		args = 3;
 	}
 	(void)script_memory_enter(&s->memory); /* who waits may be who lets go */
 	stop = run(s, fiber, args);

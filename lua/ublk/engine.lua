@@ -142,7 +142,7 @@ function M.attach(queue, idle, parking)
   queue = ffi.cast("struct ul_queue *", queue)
   local on_error = loaded.on_error or "EIO"
   local at_work = stack.new(loaded_layers, queue, set_up_layers(), on_error)
-  running = loop.new(queue, at_work.chains, at_work.mistakes, tasks.run, idle, parking)
+  running = loop.new(queue, at_work.chains, at_work.mistakes, tasks, idle, parking)
   wait.attach(queue, running, at_work)
   tasks.attach(queue, on_error)
 end

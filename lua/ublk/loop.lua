@@ -32,10 +32,11 @@ end
 
 --- Make the batch loop of `queue` (struct ul_queue *).
 -- chains: functions by op number, from compose.lua. mistakes: `catch` and `mistaken` of
--- mistakes.lua. run_task(slot): runs the task in a slot. idle and parking: what a fiber yields to
--- say that its work is done, or that it waits; C knows them and no script can have them.
+-- mistakes.lua. tasks: run(slot) runs the task in a slot, drop(slot) ends one whose fiber is lost.
+-- idle and parking: what a fiber yields to say that its work is done, or that it waits; C knows
+-- them and no script can have them.
 -- Returns a table of what C and wait.lua call.
-function M.new(queue, chains, mistakes, run_task, idle, parking)
+function M.new(queue, chains, mistakes, tasks, idle, parking)
   local batch, reqs, views, buffers = queue.batch, {}, {}, buffers_by_op(queue)
   local verdicts, xpcall, bor, depth = errno.verdict, xpcall, bit.bor, queue.depth
   local yield, running, isyieldable = coroutine.yield, coroutine.running, coroutine.isyieldable
@@ -79,25 +80,33 @@ function M.new(queue, chains, mistakes, run_task, idle, parking)
     end
   end
 
+  -- Yield `token`, until C resumes the fiber: C says who it is. A script that resumes one, which it
+  -- may know from coroutine.running, gets nothing, and the fiber goes on waiting.
+  local function stop(token)
+    local from, size, slot = yield(token)
+    while from ~= idle do from, size, slot = yield() end
+    return size, slot
+  end
+
   -- C resumes a fiber with the size of a new batch, with nothing for the rest of the one at hand,
   -- or with nil and the slot of a task.
   local function work(me, size, slot)
     while true do
       if slot then
         current, serving, me.slot = me, nil, slot -- it may have served the last batch
-        run_task(slot)
+        tasks.run(slot)
       else
         if size then position, count = 0, size end
         serve_rest(me)
       end
-      size, slot = yield(idle)
+      size, slot = stop(idle)
     end
   end
 
   --- A fiber for C to resume.
   function loop.new_fiber()
     local me = {}
-    me.co = coroutine.create(function(size, slot) work(me, size, slot) end)
+    me.co = coroutine.create(function(_, size, slot) work(me, size, slot) end)
     loop.fibers[me] = true
     return me.co
   end
@@ -105,13 +114,13 @@ function M.new(queue, chains, mistakes, run_task, idle, parking)
   --- The fiber that ran has stopped in another way than by waiting: `err`, or nil for a yield of
   -- the script's own. C drops it, and sees in queue.rest whether the batch goes on.
   function loop.settle(err)
-    report.mistake(err and "the batch loop failed: " .. err
-      or "a handler called coroutine.yield by itself; its request gets EIO")
     local me = current
     me.lost, loop.fibers[me] = true, nil
-    local tag = serving == me and batch[position] or me.slot
-    if tag < queue.depth then reqs[tag].verdict = EIO end
     if serving == me then loop.leave(me) end
+    if me.slot < depth then reqs[me.slot].verdict = EIO else tasks.drop(me.slot) end
+    report.mistake(err and "the batch loop failed: " .. err
+      or me.slot < depth and "a handler called coroutine.yield by itself; its request gets EIO"
+      or "a task called coroutine.yield by itself; it is ended")
   end
 
   --- The fiber takes its request out of the batch; queue.rest tells C whether there are more.
@@ -140,7 +149,7 @@ function M.new(queue, chains, mistakes, run_task, idle, parking)
     if serving == me then loop.leave(me) end
     if slot < depth then reqs[slot].marks = bor(reqs[slot].marks, HIT) end
     queue.parking = slot
-    yield(parking)
+    stop(parking)
     current, layer[0] = me, at
   end
 

@@ -19,9 +19,7 @@ M.policies = {
 
 -- Runs where the error was thrown, with the stack below it. No memory may be left, even for this.
 local function catch(err)
-  local ok, text = pcall(tostring, err)
-  if not ok then text = "an error that cannot be told as text: " .. tostring(text) end
-  return { trace = debug.traceback(text, 2), layer = context.layer[0] }
+  return { trace = report.traceback(err, 1), layer = context.layer[0] }
 end
 
 local function describe(value)

@@ -15,6 +15,15 @@ local function kind_of(message)
   return (place or "") .. (text or message):gsub("0x%x+", "N"):gsub("%d+", "N")
 end
 
+--- For xpcall: the text of an error, whatever was thrown, and the stack below it; `above` functions
+-- of the caller's stand on top of it.
+function M.traceback(err, above)
+  local ok, text = pcall(tostring, err)
+  if not ok then text = "an error that cannot be told as text: " .. tostring(text) end
+  local trace = debug.traceback(text, 2 + (above or 0))
+  return trace
+end
+
 --- Log `message`; one like it again is only counted. `trace`, if any, is logged instead at first.
 function M.mistake(message, trace)
   local kind = kind_of(message)

@@ -82,10 +82,10 @@ end
 local function run_once(task)
   context.layer[0] = task.layer
   task.running = true
-  local ok, trace = xpcall(task.fn, debug.traceback, unpack(task.args, 1, task.args.n))
+  local ok, trace = xpcall(task.fn, report.traceback, unpack(task.args, 1, task.args.n))
   task.running = false
   if ok then return end
-  trace = tostring(trace)
+  trace = tostring(trace) -- of no memory there is none
   report.mistake("task: " .. trace:match "^[^\n]*", "a task failed: " .. trace)
   if M.on_error == "stop" then queue.stop = 1 end
 end
@@ -107,6 +107,9 @@ function M.run(slot)
     end_task(task)
   end
 end
+
+--- The task in `slot` does not come to its end: its fiber is lost.
+function M.drop(slot) end_task(by_slot[slot]) end
 
 --- Called once, by the engine, with the queue and the device's on_error.
 function M.attach(to_queue, on_error)
