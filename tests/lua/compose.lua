@@ -55,4 +55,99 @@ function M.test_false_is_no_verdict_but_said_all_the_same()
   lu.assertStrContains(log, "returned a boolean")
 end
 
+-- What the layers of a run have counted: "NAME SEEN HIT, …".
+local function counts(got)
+  local list = {}
+  for i, layer in ipairs(got.layers) do
+    list[i] = ("%s %d %d"):format(layer.name, layer.seen, layer.hit)
+  end
+  return table.concat(list, ", ")
+end
+
+function M.test_layers_are_asked_in_their_order_until_one_decides()
+  local log, results, got = run([[
+    local function layer(name, at)
+      return { name = name, read = function(sector) print(name) if sector == at then return "EIO" end
+      end }
+    end
+    return { read = layer("device", 1).read, layers = { layer("a", 2), layer("b", 3) },
+      backing = layer("c", 4) }
+    ]], { { "read", 1 }, { "read", 2 }, { "read", 3 }, { "read", 4 }, { "read", 5 } })
+  lu.assertEquals(log, "device\ndevice\na\ndevice\na\nb\ndevice\na\nb\nc\ndevice\na\nb\nc\n")
+  lu.assertEquals(results, { -5, -5, -5, -5, 512 })
+  lu.assertEquals(counts(got), "device 5 1, a 4 1, b 3 1, c 2 1")
+end
+
+function M.test_layers_without_a_say_in_an_op_are_not_asked()
+  local _, results, got = run([[
+    return { read = function() end, layers = { { name = "w", write = function() end },
+      { name = "all", handler = function() end }, { name = "none" } } }
+    ]], { { "read" }, { "write" }, { "flush" } })
+  lu.assertEquals(results, { 512, 512, 0 })
+  lu.assertEquals(counts(got), "device 1 0, w 1 0, all 3 0, none 0 0")
+end
+
+function M.test_layers_of_one_name_are_told_apart()
+  local _, _, got = run([[
+    local function layer() return { name = "x", read = function() end } end
+    return { layers = { layer(), layer(), layer() } } ]], { { "read" } })
+  lu.assertEquals(counts(got), "device 0 0, x 1 0, x 2 1 0, x 3 1 0")
+end
+
+function M.test_a_range_is_of_its_layer()
+  local _, results, got = run([[
+    local function fail() return "EIO" end
+    return { layers = { { name = "a", range = "4K..8K", handler = fail },
+      { name = "b", range = { "512..1K", "64K.." }, handler = function() return "ENOSPC" end },
+      { name = "c", read = function() end } } }
+    ]], { { "read", 8 }, { "read", 1 }, { "read", 0 }, { "write", 128 }, { "write", 127 },
+    { "write", 0, 8192 }, { "discard", 200 }, { "flush" } })
+  lu.assertEquals(results, { -5, -28, 512, -28, 512, -5, -28, -5 })
+  lu.assertEquals(counts(got), "device 0 0, a 3 3, b 3 3, c 1 0")
+end
+
+function M.test_a_layer_without_data_gets_none()
+  local log, results = run([[
+    local function show(_, _, buf) print(buf) end
+    return { layers = { { data = false, write = show },
+      { data = false, handler = function(op, s, n, buf) print(op, buf) end },
+      { write = function(_, n, buf) print(buf[n - 1]) end } } }
+    ]], { { "write", 0, 512, 7 } })
+  lu.assertEquals(log, "nil\nwrite nil\n7\n")
+  lu.assertEquals(results, { 512 })
+end
+
+function M.test_handler_and_own_function_in_one_layer()
+  local log, results, got = run([[
+    return { layers = { {
+      handler = function(op, s, n, buf, req)
+        print("handler", s)
+        if s == 1 then return "EIO" end
+        if s == 2 then req:hit() end
+        if s == 3 then req:forward() end
+      end,
+      read = function(s) print("read", s) if s == 4 then return "ENOSPC" end end,
+    } } } ]], { { "read", 0 }, { "read", 1 }, { "read", 2 }, { "read", 3 }, { "read", 4 } })
+  -- What the handler has forwarded is done.
+  lu.assertEquals(log, "handler 0\nread 0\nhandler 1\nhandler 2\nread 2\nhandler 3\nhandler 4\n"
+    .. "read 4\n")
+  lu.assertEquals(results, { 512, -5, 512, 512, -28 })
+  lu.assertEquals(counts(got), "device 0 0, layer 1 5 4")
+end
+
+function M.test_hits_are_verdicts_waits_and_marks_and_count_once()
+  local _, results, got = run([[
+    return { layers = {
+      { name = "verdict", read = function(s) if s == 0 then return true end end },
+      { name = "wait", read = function(s) if s == 1 then ublk.sleep(1) ublk.sleep(1) end end },
+      { name = "mark", read = function(s, n, b, req) if s == 2 then req:hit() req:hit() end end },
+      { name = "both", read = function(s, n, b, req)
+        if s == 3 then req:hit() ublk.sleep(1) req:forward() return "EIO" end
+      end },
+      { name = "below", read = function() end },
+    } } ]], { { "read", 0 }, { "read", 1 }, { "read", 2 }, { "read", 3 }, { "read", 4 } })
+  lu.assertEquals(results, { 512, 512, 512, -5, 512 })
+  lu.assertEquals(counts(got), "device 0 0, verdict 5 1, wait 4 1, mark 4 1, both 4 1, below 4 0")
+end
+
 return lu.LuaUnit.new():runSuiteByInstances { { "compose", M } }
