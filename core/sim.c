@@ -16,7 +16,6 @@ struct sim {
 	uint16_t *idle; /* tags that may be issued; the one answered last is issued first */
 	unsigned idle_count;
 	bool *owed; /* issued and not answered yet */
-	bool exhausted;
 	uint64_t clock;	    /* ns */
 	unsigned fruitless; /* reaps in a row that gave nothing, and nothing was answered */
 	unsigned faults;
@@ -28,15 +27,13 @@ static unsigned issue(struct sim *sim)
 	struct transport *t = &sim->base;
 	unsigned count = 0;
 
-	while (!sim->exhausted && count < cfg->batch && sim->idle_count) {
+	while (count < cfg->batch && sim->idle_count) {
 		uint16_t tag = sim->idle[sim->idle_count - 1];
 		struct ul_req *req = &t->shared.reqs[tag];
 		uint8_t *data = transport_buffer(t, tag);
 
-		if (!cfg->next(cfg->arg, req, data)) {
-			sim->exhausted = true;
+		if (!cfg->next(cfg->arg, req, data))
 			break;
-		}
 		req->buf = transport_op_has_data(req->op) ? data : NULL;
 		sim->idle_count--;
 		sim->owed[tag] = true;

@@ -21,7 +21,8 @@ struct sim_config {
 
 	/*
 	 * Fill op, flags, sector and length of the next request, and its data for
-	 * a write at `data`. False when there are no more: the queue then ends.
+	 * a write at `data`. False when there are none: when all are answered
+	 * reap then says that the queue has ended, until there are more.
 	 */
 	bool (*next)(void *arg, struct ul_req *req, uint8_t *data);
 
