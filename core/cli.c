@@ -12,52 +12,100 @@
 #include "log.h"
 #include "uapi.h"
 
-enum { OPT_SEED = 256, OPT_MEMORY, OPT_STATS, OPT_VERSION, OPT_JSON };
+enum {
+	OPT_SEED = 256,
+	OPT_MEMORY,
+	OPT_STATS,
+	OPT_VERSION,
+	OPT_JSON,
+	OPT_REQUESTS,
+	OPT_BATCH,
+	OPT_WORKLOAD,
+	OPT_EXPECT_CLEAN,
+};
+
+/* Which verbs an option is for. */
+enum { RUN = 1, CHECK = 2, FEATURES = 4 };
+
+enum { DEFAULT_REQUESTS = 20000, DEFAULT_BATCH = 32 };
 
 static const struct option_row {
 	int value; /* below 256: the short option too */
 	const char *name;
 	const char *arg; /* NULL: takes none */
 	const char *help;
+	unsigned verbs;
 } rows[] = {
-	{ 'e', "eval", "CHUNK", "CHUNK is the script: Lua that returns the device, or its table" },
-	{ 'n', "id", "ID", "device number, as in /dev/ublkbID (default: the first free one)" },
-	{ 'q', "queues", "N", "hardware queues, a thread each (default: the script's, or 1)" },
-	{ 'd', "depth", "N", "requests in flight for a queue (default: the script's, or 128)" },
-	{ OPT_SEED, "seed", "N", "seed of ublk.random (default: a new one, printed at start)" },
-	{ OPT_MEMORY, "memory", "SIZE", "most memory of a queue's Lua state (default: 256M)" },
-	{ OPT_STATS, "stats", "FILE", "write the counters as JSON when the device ends" },
-	{ OPT_JSON, "json", NULL, "with `features`: JSON" },
-	{ 'v', "verbose", NULL, "say more; print the counters when the device ends" },
-	{ 'h', "help", NULL, "this text; after SCRIPT or CHUNK: what the script takes" },
-	{ OPT_VERSION, "version", NULL, "the version" },
+	{ 'e', "eval", "CHUNK", "CHUNK is the script: Lua that returns the device, or its table",
+	  RUN | CHECK },
+	{ 'n', "id", "ID", "device number, as in /dev/ublkbID (default: the first free one)", RUN },
+	{ 'q', "queues", "N", "hardware queues, a thread each (default: the script's, or 1)", RUN },
+	{ 'd', "depth", "N", "requests in flight for a queue (default: the script's, or 128)",
+	  RUN | CHECK },
+	{ OPT_SEED, "seed", "N", "seed of ublk.random (default: a new one, printed; check: 1)",
+	  RUN | CHECK },
+	{ OPT_MEMORY, "memory", "SIZE", "most memory of a queue's Lua state (default: 256M)",
+	  RUN | CHECK },
+	{ OPT_STATS, "stats", "FILE", "write the counters as JSON when the device ends", RUN },
+	{ OPT_REQUESTS, "requests", "N", "how many are sent (default: 20000)", CHECK },
+	{ OPT_BATCH, "batch", "N", "most that come at once (default: 32)", CHECK },
+	{ OPT_WORKLOAD, "workload", "N", "seed of the requests (default: 1)", CHECK },
+	{ OPT_EXPECT_CLEAN, "expect-clean", NULL, "wrong data is a failure", CHECK },
+	{ OPT_JSON, "json", NULL, "with `check` and `features`: JSON", RUN | CHECK | FEATURES },
+	{ 'v', "verbose", NULL, "say more; print the counters when the device ends",
+	  RUN | CHECK | FEATURES },
+	{ 'h', "help", NULL, "this text; after SCRIPT or CHUNK: what the script takes",
+	  RUN | CHECK | FEATURES },
+	{ OPT_VERSION, "version", NULL, "the version", RUN | CHECK | FEATURES },
 };
 
 enum { ROW_COUNT = sizeof(rows) / sizeof(rows[0]) };
+
+static void print_options(unsigned verb)
+{
+	puts("\noptions:");
+	for (unsigned i = 0; i < ROW_COUNT; i++) {
+		const struct option_row *row = &rows[i];
+		char name[32];
+
+		if (!(row->verbs & verb))
+			continue;
+		snprintf(name, sizeof(name), "--%s%s%s", row->name, row->arg ? " " : "",
+			 row->arg ? row->arg : "");
+		if (row->value < 256)
+			printf("  -%c, %-15s %s\n", row->value, name, row->help);
+		else
+			printf("      %-15s %s\n", name, row->help);
+	}
+}
 
 void cli_print_help(void)
 {
 	puts("usage: ublk-lua [run] [options] SCRIPT [key=value ...] [-- COMMAND [ARG ...]]\n"
 	     "       ublk-lua [run] [options] -e CHUNK [key=value ...] [-- COMMAND [ARG ...]]\n"
 	     "       ublk-lua SCRIPT --help\n"
+	     "       ublk-lua check [options] SCRIPT [key=value ...]\n"
+	     "       ublk-lua check --help\n"
 	     "       ublk-lua features [--json]\n"
 	     "\n"
 	     "A Linux block device whose behaviour is a Lua script. Prints the device's node on\n"
 	     "stdout when it is ready and serves it until SIGINT or SIGTERM. With COMMAND: runs\n"
 	     "it with the node in $DEV, removes the device when it ends, and exits as it did.\n"
-	     "\n"
-	     "options:");
-	for (unsigned i = 0; i < ROW_COUNT; i++) {
-		const struct option_row *row = &rows[i];
-		char name[32];
+	     "`check` tries the script out without a device.");
+	print_options(RUN);
+}
 
-		snprintf(name, sizeof(name), "--%s%s%s", row->name, row->arg ? " " : "",
-			 row->arg ? row->arg : "");
-		if (row->value < 256)
-			printf("  -%c, %-14s %s\n", row->value, name, row->help);
-		else
-			printf("      %-14s %s\n", name, row->help);
-	}
+void cli_print_check_help(void)
+{
+	puts("usage: ublk-lua check [options] SCRIPT [key=value ...]\n"
+	     "       ublk-lua check [options] -e CHUNK [key=value ...]\n"
+	     "\n"
+	     "Tries a script out with no device, no kernel and no root: sends it reads, writes,\n"
+	     "flushes, discards and write zeroes, holds the data against what it should be, and\n"
+	     "tells what the handlers did, what they cost, and whether LuaJIT compiles them. Its\n"
+	     "backing file, if any, is left alone. The same seeds give the same run. Exit status:\n"
+	     "0 fine; 1 a handler threw, gave a wrong verdict or no answer; 2 wrong usage.");
+	print_options(CHECK);
 }
 
 static int parse_number(const struct option_row *row, const char *text, uint64_t min, uint64_t max,
@@ -141,6 +189,20 @@ static int apply(struct cli *cli, const struct option_row *row, const char *arg)
 	case OPT_JSON:
 		cli->json = true;
 		break;
+	case OPT_REQUESTS:
+		ret = parse_number(row, arg, 1, 1000000000, &n);
+		cli->requests = (unsigned)n;
+		break;
+	case OPT_BATCH:
+		ret = parse_number(row, arg, 1, UBLK_MAX_QUEUE_DEPTH, &n);
+		cli->batch = (unsigned)n;
+		break;
+	case OPT_WORKLOAD:
+		ret = parse_number(row, arg, 0, 1ULL << 53, &cli->workload);
+		break;
+	case OPT_EXPECT_CLEAN:
+		cli->expect_clean = true;
+		break;
 	case 'v':
 		cli->verbose = true;
 		break;
@@ -176,9 +238,10 @@ static int bad_option(int value, const char *word)
 
 /*
  * Options up to the first word that is none; its index is in optind then.
- * `ended`: getopt has taken a "--" before that word for itself.
+ * `ended`: getopt has taken a "--" before that word for itself. `used` gets a
+ * bit for each row.
  */
-static int parse_options(struct cli *cli, int argc, char **argv, bool *ended)
+static int parse_options(struct cli *cli, int argc, char **argv, bool *ended, uint32_t *used)
 {
 	const char *taken = NULL; /* the newest option's argument, which may be "--" too */
 	struct option longopts[ROW_COUNT + 1] = { 0 };
@@ -202,6 +265,7 @@ static int parse_options(struct cli *cli, int argc, char **argv, bool *ended)
 
 		if (!row)
 			return bad_option(value, argv[optind - 1]);
+		*used |= 1U << (row - rows);
 		ret = apply(cli, row, optarg);
 		if (ret)
 			return ret;
@@ -248,42 +312,95 @@ static int parse_script_words(struct cli *cli, int count, char **words)
 	return 0;
 }
 
+static int check_used(uint32_t used, unsigned verb, const char *name)
+{
+	for (unsigned i = 0; i < ROW_COUNT; i++) {
+		if (used >> i & 1 && !(rows[i].verbs & verb)) {
+			log_error("--%s: not an option of %s; see ublk-lua %s--help", rows[i].name,
+				  name, verb == CHECK ? "check " : "");
+			return -EINVAL;
+		}
+	}
+	return 0;
+}
+
+/* Read the verb, if `word` is one. */
+static bool parse_verb(struct cli *cli, const char *word, unsigned *verb)
+{
+	if (!word)
+		return false;
+	if (strcmp(word, "check") == 0) {
+		cli->verb = CLI_CHECK;
+		*verb = CHECK;
+	} else if (strcmp(word, "features") == 0) {
+		cli->verb = CLI_FEATURES;
+		*verb = FEATURES;
+	}
+	return *verb != RUN || strcmp(word, "run") == 0;
+}
+
+/* Is nothing left to parse: did they only ask for --help or --version? */
+static bool only_asked(const struct cli *cli)
+{
+	return cli->verb == CLI_HELP || cli->verb == CLI_CHECK_HELP || cli->verb == CLI_VERSION;
+}
+
+static int parse_script(struct cli *cli, int argc, char **argv, bool ended)
+{
+	int ret;
+
+	if (!cli->chunk && (optind >= argc || ended)) {
+		log_error("a script is missing; see ublk-lua --help");
+		return -EINVAL;
+	}
+	if (cli->chunk) { /* with the "--" */
+		ret = parse_script_words(cli, argc - optind + ended, argv + optind - ended);
+	} else {
+		cli->script = argv[optind];
+		ret = parse_script_words(cli, argc - optind - 1, argv + optind + 1);
+	}
+	if (ret == 0 && cli->verb == CLI_CHECK && cli->command) {
+		log_error("check: makes no device, so it runs no command");
+		return -EINVAL;
+	}
+	return ret;
+}
+
 int cli_parse(struct cli *cli, int argc, char **argv)
 {
-	const char *word;
+	unsigned verb = RUN;
+	uint32_t used = 0;
 	bool ended;
 	int ret;
 
-	*cli = (struct cli){ .verb = CLI_RUN, .id = -1 };
-	ret = parse_options(cli, argc, argv, &ended);
-	if (ret || cli->verb == CLI_HELP || cli->verb == CLI_VERSION)
+	*cli = (struct cli){ .verb = CLI_RUN,
+			     .id = -1,
+			     .requests = DEFAULT_REQUESTS,
+			     .batch = DEFAULT_BATCH,
+			     .workload = 1 };
+	ret = parse_options(cli, argc, argv, &ended, &used);
+	if (ret || only_asked(cli))
 		return ret;
-
-	word = optind < argc ? argv[optind] : NULL;
-	if (word && !ended && (strcmp(word, "run") == 0 || strcmp(word, "features") == 0)) {
-		if (strcmp(word, "features") == 0)
-			cli->verb = CLI_FEATURES;
+	if (optind < argc && !ended && parse_verb(cli, argv[optind], &verb)) {
 		/* Options may stand before the verb and after it. */
 		argc -= optind;
 		argv += optind;
 		optind = 1;
-		ret = parse_options(cli, argc, argv, &ended);
-		if (ret || cli->verb == CLI_HELP || cli->verb == CLI_VERSION)
+		ret = parse_options(cli, argc, argv, &ended, &used);
+		if (ret == 0 && verb == CHECK && cli->verb == CLI_HELP)
+			cli->verb = CLI_CHECK_HELP;
+		if (ret || only_asked(cli))
 			return ret;
-		word = optind < argc ? argv[optind] : NULL;
 	}
-	if (cli->verb == CLI_FEATURES) {
-		if (!word)
-			return 0;
-		log_error("features: unexpected word %s", word);
-		return -EINVAL;
-	}
-	if (cli->chunk) /* with the "--" */
-		return parse_script_words(cli, argc - optind + ended, argv + optind - ended);
-	if (!word || ended) {
-		log_error("a script is missing; see ublk-lua --help");
-		return -EINVAL;
-	}
-	cli->script = word;
-	return parse_script_words(cli, argc - optind - 1, argv + optind + 1);
+	ret = check_used(used, verb, verb == CHECK ? "check" : verb == RUN ? "run" : "features");
+	if (ret)
+		return ret;
+	if (verb == CHECK && !cli->seed_given)
+		cli->seed = 1;
+	if (verb != FEATURES)
+		return parse_script(cli, argc, argv, ended);
+	if (optind >= argc)
+		return 0;
+	log_error("features: unexpected word %s", argv[optind]);
+	return -EINVAL;
 }

@@ -15,6 +15,8 @@ enum { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 enum cli_verb {
 	CLI_RUN,	 /* serve a device */
 	CLI_SCRIPT_HELP, /* SCRIPT --help, -e CHUNK --help */
+	CLI_CHECK,	 /* try a script without a device */
+	CLI_CHECK_HELP,
 	CLI_FEATURES,
 	CLI_HELP,
 	CLI_VERSION,
@@ -37,9 +39,16 @@ struct cli {
 	bool verbose;
 	bool json;
 	const char *stats; /* --stats FILE, or NULL */
+
+	/* Of check. */
+	unsigned requests;
+	unsigned batch;
+	uint64_t workload; /* seed of the requests */
+	bool expect_clean;
 };
 
 /* 0, or -EINVAL with the mistake logged. */
 int cli_parse(struct cli *cli, int argc, char **argv);
 
 void cli_print_help(void);
+void cli_print_check_help(void);

@@ -2,6 +2,7 @@
 #include "log.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -9,10 +10,16 @@
 #include <unistd.h>
 
 static int log_level = UL_LOG_INFO;
+static unsigned info_left = UINT_MAX;
 
 void log_set_level(int level)
 {
 	log_level = level;
+}
+
+void log_set_limit(unsigned lines)
+{
+	info_left = lines;
 }
 
 void log_line(int level, const char *format, ...)
@@ -26,6 +33,11 @@ void log_line(int level, const char *format, ...)
 
 	if (level > log_level)
 		return;
+	if (level == UL_LOG_INFO && info_left != UINT_MAX) {
+		if (!info_left)
+			return;
+		info_left--;
+	}
 
 	memcpy(line, prefix, len);
 	va_start(args, format);

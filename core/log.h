@@ -13,6 +13,9 @@
 /* Show messages up to this level; UL_LOG_INFO until called. Before any thread starts. */
 void log_set_level(int level);
 
+/* Of the messages of level UL_LOG_INFO show only the first `lines`. While one thread logs. */
+void log_set_limit(unsigned lines);
+
 void log_line(int level, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 #define log_error(...) log_line(UL_LOG_ERROR, __VA_ARGS__)

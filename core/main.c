@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "check.h"
 #include "cli.h"
 #include "features.h"
 #include "locate.h"
@@ -58,6 +59,11 @@ int main(int argc, char **argv)
 	case CLI_VERSION:
 		puts("ublk-lua " UBLK_LUA_VERSION);
 		return EXIT_OK;
+	case CLI_CHECK_HELP:
+		cli_print_check_help();
+		return EXIT_OK;
+	case CLI_CHECK:
+		return check_run(&cli);
 	case CLI_FEATURES:
 		return features_print(cli.json) ? EXIT_FAILED : EXIT_OK;
 	case CLI_SCRIPT_HELP:

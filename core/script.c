@@ -57,8 +57,10 @@ static int call_engine(lua_State *L, const char *name, int args, int results)
 static void prefer_path(lua_State *L, const char *dir)
 {
 	lua_getglobal(L, "package");
-	lua_pushfstring(L, "%s/?.lua;%s/?/init.lua", dir, dir);
-	lua_setfield(L, -2, "path");
+	lua_getfield(L, -1, "path"); /* LuaJIT's own files */
+	lua_pushfstring(L, "%s/?.lua;%s/?/init.lua;%s", dir, dir, lua_tostring(L, -1));
+	lua_setfield(L, -3, "path");
+	lua_pop(L, 1);
 	lua_getfield(L, -1, "loaders");
 	lua_rawgeti(L, -1, 1);
 	lua_rawgeti(L, -2, 2);
@@ -315,6 +317,20 @@ void script_tidy(struct script *s)
 void script_stopping(struct script *s)
 {
 	(void)call_engine(s->L, "stopping", 0, 0);
+}
+
+int script_ask(struct script *s, const char *question, char **answer)
+{
+	int ret = call_engine(s->L, question, 0, 1);
+
+	if (ret)
+		return ret;
+	if (answer) {
+		*answer = strdup(lua_tostring(s->L, -1));
+		ret = *answer ? 0 : -ENOMEM;
+	}
+	lua_pop(s->L, 1);
+	return ret;
 }
 
 void script_close(struct script *s)

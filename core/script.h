@@ -57,5 +57,12 @@ void script_tidy(struct script *script);
 /* The device is about to end: have the script let go of what it holds. */
 void script_stopping(struct script *script);
 
+/*
+ * Call engine.<question> and copy the text that it returns, to be freed; `answer` may be NULL.
+ * For `check`, which watches a script: "watch" before the first batch, "inspect" after the last.
+ * 0, -ENOMEM or -ENOEXEC, logged.
+ */
+int script_ask(struct script *script, const char *question, char **answer);
+
 /* Log what is left to say (how often an error came) and free all. NULL is fine. */
 void script_close(struct script *script);

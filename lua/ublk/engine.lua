@@ -154,6 +154,16 @@ function M.settle(err) running.settle(err) end
 
 function M.stopping() wait.stopping() end
 
+--- For `ublk-lua check`: mistakes and what the compiler does are kept for M.inspect, not logged.
+function M.watch()
+  require("ublk.inspect").watch(loaded_layers)
+end
+
+--- What was found since M.watch, as JSON.
+function M.inspect()
+  return require("ublk.inspect").text()
+end
+
 function M.close()
   report.close()
 end

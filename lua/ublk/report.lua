@@ -8,6 +8,8 @@ local M = {}
 local MOST = 50 -- different mistakes that are told; further ones are only counted
 local seen, order, untold = {}, {}, 0
 
+M.quiet = false -- true: nothing is logged, somebody calls M.take
+
 -- Messages that differ in their numbers alone ("bad sector 8", "table: 0x7f54") are one mistake;
 -- the place of a script error, FILE:LINE, stays.
 local function kind_of(message)
@@ -33,15 +35,23 @@ function M.mistake(message, trace)
   elseif #order == MOST then
     untold = untold + 1
   else
-    entry = { message = message, count = 1 }
+    entry = { message = message, trace = trace, count = 1 }
     seen[kind] = entry
     order[#order + 1] = entry
-    C.ul_log(C.UL_LOG_ERROR, trace or message)
+    if not M.quiet then C.ul_log(C.UL_LOG_ERROR, trace or message) end
   end
+end
+
+--- What was told so far, as a list of { message, trace, count } and the count of further kinds.
+function M.take()
+  local list, more = order, untold
+  seen, order, untold = {}, {}, 0
+  return list, more
 end
 
 --- Log how often each mistake was made, where it was more than once.
 function M.close()
+  if M.quiet then return end
   for _, entry in ipairs(order) do
     if entry.count > 1 then
       C.ul_log(C.UL_LOG_ERROR, ("%s (%d times in all)"):format(entry.message, entry.count))

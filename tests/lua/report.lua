@@ -70,4 +70,17 @@ function M.test_counts_come_in_the_order_of_the_mistakes()
   lu.assertEquals(texts(), { "b", "a", "b (2 times in all)", "a (2 times in all)" })
 end
 
+function M.test_who_asks_gets_them_and_nothing_is_logged()
+  report.quiet = true
+  for _ = 1, 3 do report.mistake("write: bad", "write: bad\nstack traceback: …") end
+  for i = 1, 60 do report.mistake("kind " .. string.rep("x", i)) end
+  local list, more = report.take()
+  lu.assertEquals(list[1],
+    { message = "write: bad", trace = "write: bad\nstack traceback: …", count = 3 })
+  lu.assertEquals({ #list, more }, { 50, 11 })
+  report.close()
+  lu.assertEquals(texts(), {})
+  lu.assertEquals({ report.take() }, { {}, 0 })
+end
+
 return lu.LuaUnit.new():runSuiteByInstances { { "report", M } }

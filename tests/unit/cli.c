@@ -56,6 +56,37 @@ static void assert_refused(const char *text, const char *said)
 	assert_one_line(log);
 }
 
+static void check_has_options_of_its_own(void **state)
+{
+	struct cli cli = parsed("check --requests 5 --batch 2 --workload 3 --expect-clean a.lua "
+				"size=1M");
+
+	assert_int_equal(cli.verb, CLI_CHECK);
+	assert_int_equal(cli.requests, 5);
+	assert_int_equal(cli.batch, 2);
+	assert_int_equal(cli.workload, 3);
+	assert_true(cli.expect_clean);
+	assert_string_equal(cli.script, "a.lua");
+	assert_int_equal(cli.arg_count, 1);
+	assert_int_equal(cli.seed, 1);
+	cli = parsed("-d 7 --seed 9 check a.lua");
+	assert_int_equal(cli.verb, CLI_CHECK);
+	assert_int_equal(cli.depth, 7);
+	assert_int_equal(cli.seed, 9);
+	assert_int_equal(parsed("check --help").verb, CLI_CHECK_HELP);
+	assert_int_equal(parsed("check a.lua --help").verb, CLI_SCRIPT_HELP);
+}
+
+static void options_of_another_verb_are_refused(void **state)
+{
+	assert_refused("check -n 3 a.lua", "--id: not an option of check");
+	assert_refused("-q 2 check a.lua", "--queues: not an option of check");
+	assert_refused("--batch 2 a.lua", "--batch: not an option of run");
+	assert_refused("features --seed 3", "--seed: not an option of features");
+	assert_refused("check a.lua -- true", "check: makes no device");
+	assert_refused("check", "a script is missing");
+}
+
 static void a_script_alone_runs_with_defaults(void **state)
 {
 	struct cli cli = parsed("a.lua");
@@ -307,6 +338,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_script_alone_runs_with_defaults),
+		cmocka_unit_test(check_has_options_of_its_own),
+		cmocka_unit_test(options_of_another_verb_are_refused),
 		cmocka_unit_test(each_option_has_its_long_form),
 		cmocka_unit_test(short_options_may_be_joined),
 		cmocka_unit_test(numbers_hold_at_their_limits),

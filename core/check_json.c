@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: MIT */
+#include "check.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+static json_t *cost_json(double ns)
+{
+	return ns < 0 ? json_null() : json_real((double)(int64_t)(ns * 10 + 0.5) / 10);
+}
+
+static json_t *errnos_json(const struct check_op *op)
+{
+	json_t *errnos = json_object();
+
+	for (int e = 0; e < (int)(sizeof(op->failed) / sizeof(op->failed[0])); e++) {
+		const char *name = ul_errno_name(e);
+
+		if (op->failed[e])
+			json_object_set_new(errnos, e && name ? name : "?",
+					    json_integer((json_int_t)op->failed[e]));
+	}
+	return errnos;
+}
+
+static json_t *op_json(const struct stats_op *c, const struct check_op *op)
+{
+	return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o}", "requests",
+			 (json_int_t)c->requests, "scripted", (json_int_t)c->scripted, "passed",
+			 (json_int_t)op->passed, "done", (json_int_t)op->done, "errors",
+			 (json_int_t)c->errors, "injected", (json_int_t)c->injected, "errnos",
+			 errnos_json(op), "ns", cost_json(op->cost.script), "c_ns",
+			 cost_json(op->cost.c));
+}
+
+static json_t *ops_json(const struct check *c)
+{
+	json_t *ops = json_object();
+
+	for (unsigned op = 0; op < UL_OP_COUNT; op++)
+		if (c->counted->op[op].requests && stats_op_name(op))
+			json_object_set_new(ops, stats_op_name(op),
+					    op_json(&c->counted->op[op], &c->op[op]));
+	return ops;
+}
+
+static json_t *wrong_json(const struct workload_result *result)
+{
+	json_t *list = json_array();
+
+	for (uint64_t i = 0; i < result->wrong_data && i < WORKLOAD_WRONG; i++) {
+		const struct workload_wrong *w = &result->wrong[i];
+
+		json_array_append_new(list, json_pack("{s:I, s:I, s:s, s:s}", "sector",
+						      (json_int_t)w->sector, "request",
+						      (json_int_t)w->request, "expected",
+						      w->expected, "found", w->found));
+	}
+	return list;
+}
+
+static json_t *layers_json(const struct ul_script_stats *s)
+{
+	json_t *list = json_array();
+
+	for (uint32_t i = 0; i < s->layers; i++)
+		json_array_append_new(list, json_pack("{s:s, s:I, s:I}", "name", s->layer[i].name,
+						      "seen", (json_int_t)s->layer[i].seen, "hit",
+						      (json_int_t)s->layer[i].hit));
+	return list;
+}
+
+static json_t *counters_json(const struct ul_script_stats *s)
+{
+	json_t *object = json_object();
+
+	for (uint32_t i = 0; i < s->counters; i++)
+		json_object_set_new(object, s->counter[i].name, json_real(s->counter[i].value));
+	return object;
+}
+
+static json_t *device_json(const struct check *c)
+{
+	static const char *const backings[] = { "null", "mem", "file" };
+	bool file = c->dev.backing == UL_BACKING_FILE;
+
+	return json_pack("{s:I, s:I, s:I, s:s, s:s?, s:b}", "size", (json_int_t)c->dev.size,
+			 "block_size", (json_int_t)c->dev.logical_block_size, "depth",
+			 (json_int_t)c->dev.depth, "backing", backings[c->run.backing], "file",
+			 file ? c->dev.path : NULL, "read_only", c->dev.read_only);
+}
+
+json_t *check_json(const struct check *c)
+{
+	const struct workload_result *result = workload_result(c->workload);
+	char digest[17];
+	json_t *root;
+
+	snprintf(digest, sizeof(digest), "%016" PRIx64, result->digest);
+	root = json_pack("{s:s, s:I, s:I, s:I, s:I, s:o, s:o}", "script", c->name, "seed",
+			 (json_int_t)c->cli->seed, "workload", (json_int_t)c->cli->workload,
+			 "requests", (json_int_t)result->issued, "batch", (json_int_t)c->batch,
+			 "device", device_json(c), "ops", ops_json(c));
+	if (!root)
+		return NULL;
+	json_object_update_missing(root, c->findings);
+	json_object_set_new(root, "layers", layers_json(&c->counted->script));
+	json_object_set_new(root, "counters", counters_json(&c->counted->script));
+	json_object_set_new(root, "sectors_read", json_integer((json_int_t)result->sectors_read));
+	json_object_set_new(root, "wrong_data", json_integer((json_int_t)result->wrong_data));
+	json_object_set_new(root, "wrong_sectors", wrong_json(result));
+	json_object_set_new(root, "expect_clean", json_boolean(c->cli->expect_clean));
+	json_object_set_new(root, "wrong_results", json_integer((json_int_t)result->wrong_results));
+	json_object_set_new(root, "sim_faults", json_integer(c->faults));
+	json_object_set_new(root, "ended", json_boolean(c->ended));
+	json_object_set_new(root, "digest", json_string(digest));
+	json_object_set_new(root, "ok", json_boolean(check_good(root)));
+	return root;
+}
+
+static json_int_t number(const json_t *root, const char *key)
+{
+	return json_integer_value(json_object_get(root, key));
+}
+
+bool check_good(const json_t *root)
+{
+	bool any_data = !json_is_true(json_object_get(root, "expect_clean"));
+
+	return json_is_true(json_object_get(root, "ended")) && !number(root, "sim_faults") &&
+	       !number(root, "wrong_results") && (any_data || !number(root, "wrong_data")) &&
+	       !json_array_size(json_object_get(root, "mistakes"));
+}

@@ -1,0 +1,268 @@
+/* SPDX-License-Identifier: MIT */
+#include "check.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static const json_t *get(const json_t *object, const char *key)
+{
+	return json_object_get(object, key);
+}
+
+static long long number(const json_t *object, const char *key)
+{
+	return (long long)json_integer_value(get(object, key));
+}
+
+static const char *text(const json_t *object, const char *key)
+{
+	const char *value = json_string_value(get(object, key));
+
+	return value ? value : "";
+}
+
+static const char *plural(long long count)
+{
+	return count == 1 ? "" : "s";
+}
+
+static void format_size(double bytes, char *out, size_t size)
+{
+	static const char *const units[] = { "bytes", "KiB", "MiB", "GiB", "TiB", "PiB" };
+	unsigned unit = 0;
+
+	while (bytes >= 1024 && unit < 5) {
+		bytes /= 1024;
+		unit++;
+	}
+	snprintf(out, size, "%.4g %s", bytes, units[unit]);
+}
+
+static long long problems(const json_t *root)
+{
+	long long wrong_data =
+		number(root, "wrong_data") && json_is_true(get(root, "expect_clean"));
+
+	return (long long)json_array_size(get(root, "mistakes")) +
+	       (number(root, "more_mistakes") > 0) + (number(root, "sim_faults") > 0) +
+	       (number(root, "wrong_results") > 0) + wrong_data;
+}
+
+static void print_headline(const json_t *root)
+{
+	long long count = problems(root);
+
+	if (count)
+		printf("%s: %lld problem%s\n", text(root, "script"), count, plural(count));
+	else if (!json_is_true(get(root, "ok")))
+		printf("%s: it did not come to its end\n", text(root, "script"));
+	else
+		printf("%s: %s\n", text(root, "script"),
+		       number(root, "wrong_data") ? "fine, if its data is meant to be wrong"
+						  : "fine");
+}
+
+static void print_head(const json_t *root)
+{
+	const json_t *device = get(root, "device");
+	char size[32];
+
+	format_size((double)number(device, "size"), size, sizeof(size));
+	print_headline(root);
+	printf("  %s%s, %lld requests in batches of %lld; --workload %lld --seed %lld\n", size,
+	       json_is_true(get(device, "read_only")) ? ", read-only" : "",
+	       number(root, "requests"), number(root, "batch"), number(root, "workload"),
+	       number(root, "seed"));
+	if (*text(device, "file"))
+		printf("  %s was left alone: memory of its size took its place\n",
+		       text(device, "file"));
+}
+
+static void print_mistakes(const json_t *root, bool verbose)
+{
+	const json_t *mistake;
+	size_t i;
+
+	json_array_foreach(get(root, "mistakes"), i, mistake) {
+		printf("  problem: %s%s", text(mistake, "message"),
+		       number(mistake, "count") > 1 ? "" : "\n");
+		if (number(mistake, "count") > 1)
+			printf(" (%lld times)\n", number(mistake, "count"));
+		if (verbose && *text(mistake, "trace"))
+			printf("%s\n", text(mistake, "trace"));
+	}
+	if (number(root, "more_mistakes"))
+		printf("  problem: %lld mistakes of further kinds\n",
+		       number(root, "more_mistakes"));
+	if (number(root, "sim_faults"))
+		printf("  problem: %lld request%s got no answer, and nothing is left that would "
+		       "bring one\n",
+		       number(root, "sim_faults"), plural(number(root, "sim_faults")));
+	if (number(root, "wrong_results"))
+		printf("  problem: %lld answers are neither success nor an errno\n",
+		       number(root, "wrong_results"));
+}
+
+static void print_wrong_data(const json_t *root)
+{
+	long long wrong = number(root, "wrong_data");
+	long long shown = (long long)json_array_size(get(root, "wrong_sectors"));
+	const json_t *sector;
+	size_t i;
+
+	if (!wrong)
+		return;
+	printf("  %s: %lld of %lld sectors that were read are wrong\n",
+	       json_is_true(get(root, "expect_clean")) ? "problem" : "data", wrong,
+	       number(root, "sectors_read"));
+	json_array_foreach(get(root, "wrong_sectors"), i, sector) {
+		printf("    sector %lld, read by request %lld: %s; expected %s\n",
+		       number(sector, "sector"), number(sector, "request"), text(sector, "found"),
+		       text(sector, "expected"));
+	}
+	if (wrong > shown)
+		printf("    and %lld more\n", wrong - shown);
+}
+
+/* "373 EIO, 2 ENOSPC" */
+static void format_errnos(const json_t *errnos, char *out, size_t size)
+{
+	const json_t *count;
+	const char *name;
+	size_t used = 0;
+
+	snprintf(out, size, "-");
+	json_object_foreach((json_t *)errnos, name, count) {
+		if (used < size)
+			used += (size_t)snprintf(out + used, size - used, "%s%lld %s",
+						 used ? ", " : "",
+						 (long long)json_integer_value(count), name);
+	}
+}
+
+static void print_count(long long count, int width)
+{
+	if (count)
+		printf(" %*lld", width, count);
+	else
+		printf(" %*s", width, "-");
+}
+
+static void print_ns(const json_t *ns, int width)
+{
+	if (json_is_real(ns))
+		printf(" %*.0f", width, json_real_value(ns));
+	else
+		printf(" %*s", width, "-");
+}
+
+static void print_ops(const json_t *root)
+{
+	const json_t *op;
+	const char *name;
+
+	printf("\n  %-12s %9s %8s %8s %8s %8s %8s   %s\n", "op", "requests", "in Lua", "passed",
+	       "done", "ns", "C alone", "failed");
+	json_object_foreach((json_t *)get(root, "ops"), name, op) {
+		char failed[256];
+
+		format_errnos(get(op, "errnos"), failed, sizeof(failed));
+		printf("  %-12s", name);
+		print_count(number(op, "requests"), 9);
+		print_count(number(op, "scripted"), 8);
+		print_count(number(op, "passed"), 8);
+		print_count(number(op, "done"), 8);
+		print_ns(get(op, "ns"), 8);
+		print_ns(get(op, "c_ns"), 8);
+		printf("   %s\n", failed);
+	}
+}
+
+static void print_handlers(const json_t *root)
+{
+	const json_t *handlers = get(root, "handlers"), *handler;
+	size_t i;
+
+	putchar('\n');
+	if (!json_array_size(handlers))
+		puts("  handlers   none: no request reaches Lua");
+	json_array_foreach(handlers, i, handler) {
+		const char *layer = text(handler, "layer");
+
+		printf("  %-10s %-12s %s%s%s%s%s\n", i ? "" : "handlers",
+		       strcmp(text(handler, "op"), "any") == 0 ? "every op" : text(handler, "op"),
+		       text(handler, "place"), strcmp(layer, "device") == 0 ? "" : ", layer ",
+		       strcmp(layer, "device") == 0 ? "" : layer,
+		       *text(handler, "range") ? ", range " : "", text(handler, "range"));
+	}
+}
+
+static void print_abort(const json_t *a)
+{
+	printf("  %-10s %s: %s%s%s%s\n", "",
+	       *text(a, "handler") ? text(a, "handler") : "the batch loop", text(a, "reason"),
+	       *text(a, "place") ? " at " : "", text(a, "place"), *text(a, "hint") ? ":" : "");
+	if (*text(a, "hint"))
+		printf("  %-10s   %s\n", "", text(a, "hint"));
+}
+
+static void print_compiled(const json_t *root)
+{
+	const json_t *compiled = get(root, "compiled"), *aborts = get(root, "aborts"), *a;
+	size_t i;
+
+	if (!json_array_size(get(root, "handlers")))
+		return;
+	printf("  %-10s %s\n", "compiled",
+	       json_is_null(compiled) || !compiled ? "not known: too few requests to be worth it"
+	       : json_is_false(compiled) && number(root, "batch") == 1
+		       ? "handlers alone: batches of one make no loop"
+	       : json_is_false(compiled) ? "no: the batch loop runs interpreted"
+	       : json_array_size(aborts) ? "in part: these paths run interpreted"
+					 : "yes: handlers run as machine code");
+	json_array_foreach(aborts, i, a) {
+		print_abort(a);
+	}
+	if (*text(root, "compiler"))
+		printf("  %-10s %s\n", "", text(root, "compiler"));
+}
+
+static void print_data(const json_t *root)
+{
+	if (!number(root, "wrong_data") && number(root, "sectors_read"))
+		printf("  %-10s right: %lld sectors read as they should be\n", "data",
+		       number(root, "sectors_read"));
+	else if (!number(root, "wrong_data"))
+		printf("  %-10s not looked at: nothing keeps what is written\n", "data");
+}
+
+/* Did my fault fire? */
+static void print_fired(const json_t *root)
+{
+	const json_t *layer, *counter;
+	const char *name;
+	size_t i;
+
+	json_array_foreach(get(root, "layers"), i, layer) {
+		printf("  %-10s %-16s hit %lld of %lld seen%s\n", i ? "" : "layers",
+		       text(layer, "name"), number(layer, "hit"), number(layer, "seen"),
+		       number(layer, "hit") ? "" : ": it never fired");
+	}
+	i = 0;
+	json_object_foreach((json_t *)get(root, "counters"), name, counter) {
+		printf("  %-10s %-16s %.14g\n", i++ ? "" : "counters", name,
+		       json_real_value(counter));
+	}
+}
+
+void check_report(const json_t *root, bool verbose)
+{
+	print_head(root);
+	print_mistakes(root, verbose);
+	print_wrong_data(root);
+	print_ops(root);
+	print_handlers(root);
+	print_compiled(root);
+	print_data(root);
+	print_fired(root);
+}

@@ -1,0 +1,88 @@
+-- SPDX-License-Identifier: MIT
+-- What `ublk-lua check` asks of Lua: which function handles which op, which
+-- mistakes handlers made, what did not compile. Answers as JSON text, which
+-- core/check.c reads.
+local report = require "ublk.report"
+local traces = require "ublk.traces"
+
+local M = {}
+local handlers, names
+
+local escapes = { ['"'] = '\\"', ["\\"] = "\\\\" }
+
+local utf8 = { "[\194-\223][\128-\191]", "[\225-\236\238\239][\128-\191][\128-\191]",
+  "[\241-\243][\128-\191][\128-\191][\128-\191]" }
+
+-- Bytes that are no ASCII are shown as if they were Latin-1, unless the text is good UTF-8.
+local function quote(text)
+  local rest = text
+  for _, sequence in ipairs(utf8) do rest = rest:gsub(sequence, "") end
+  local class = rest:find "[\128-\255]" and '[%c"\\\127-\255]' or '[%c"\\]'
+  return '"' .. text:gsub(class, function(c)
+    return escapes[c] or ("\\u%04x"):format(c:byte())
+  end) .. '"'
+end
+
+local function json(value)
+  if type(value) == "string" then return quote(value) end
+  if type(value) ~= "table" then return value == nil and "null" or tostring(value) end
+  local parts = {}
+  if value[1] ~= nil or next(value) == nil then
+    for i, item in ipairs(value) do parts[i] = json(item) end
+    return "[" .. table.concat(parts, ",") .. "]"
+  end
+  for key, item in pairs(value) do parts[#parts + 1] = quote(key) .. ":" .. json(item) end
+  table.sort(parts)
+  return "{" .. table.concat(parts, ",") .. "}"
+end
+
+local order = { "handler", "read", "write", "flush", "discard", "write_zeroes" }
+
+-- Bytes as people write them: 65536 is "64K".
+local function size_text(bytes)
+  for _, unit in ipairs { { "T", 2 ^ 40 }, { "G", 2 ^ 30 }, { "M", 2 ^ 20 }, { "K", 2 ^ 10 } } do
+    if bytes >= unit[2] and bytes % unit[2] == 0 then
+      return ("%d%s"):format(bytes / unit[2], unit[1])
+    end
+  end
+  return ("%.0f"):format(bytes)
+end
+
+-- A list of { first, end } in sectors.
+local function range_text(list)
+  local parts = {}
+  for i, range in ipairs(list) do
+    parts[i] = size_text(range[1] * 512) .. ".."
+      .. (range[2] < math.huge and size_text(range[2] * 512) or "")
+  end
+  return table.concat(parts, ", ")
+end
+
+local function list_layer(layer)
+  for _, op in ipairs(order) do
+    local func = layer[op]
+    if func then
+      handlers[#handlers + 1] = { op = op == "handler" and "any" or op, layer = layer.name,
+        place = traces.place(func), range = layer.range and range_text(layer.range) }
+      names[func] = names[func] or op
+    end
+  end
+end
+
+--- From now on mistakes are kept and not logged, and the compiler is watched. `stack`: the
+-- device's layers, as layers.stack gives them.
+function M.watch(stack)
+  handlers, names = {}, {}
+  for _, layer in ipairs(stack) do list_layer(layer) end
+  report.quiet = true
+  traces.start(names)
+end
+
+function M.text()
+  local compiled, aborts, note = traces.stop()
+  local mistakes, more = report.take()
+  return json { handlers = handlers, mistakes = mistakes, more_mistakes = more,
+    compiled = compiled, aborts = aborts, compiler = note }
+end
+
+return M

@@ -1,0 +1,160 @@
+#!/usr/bin/env bats
+# `ublk-lua check`: what it finds in a script, what it says about it, and its exit status.
+bats_require_minimum_version 1.5.0
+
+setup() {
+  program=$PWD/${BUILD:-build}/ublk-lua
+  examples=$PWD/examples
+  cd "$BATS_TEST_TMPDIR" || return
+}
+
+# says STATUS TEXT WORD...: check exits with STATUS and TEXT is in its report.
+says() {
+  local want=$1 text=$2
+  shift 2
+  run --separate-stderr -"$want" "$program" check "$@"
+  [[ $output == *"$text"* ]] || { echo "no '$text' in: $output" "$stderr" && return 1; }
+}
+
+# finds FILTER WORD...: jq finds it true of the report.
+finds() {
+  local filter=$1
+  shift
+  "$program" check --json "$@" >report.json || true
+  jq -e "$filter" report.json || { echo "not $filter: $(cat report.json)" && return 1; }
+}
+
+liar() {
+  echo 'return { size = "1M", read = function(s, n, buf)
+    if s > 1000 then buf[3] = 5 return true end end }' >liar.lua
+}
+
+@test "every example passes, and its report fits a screen of 100 columns" {
+  for script in "$examples"/*.lua; do
+    says 0 "${script##*/}: fine" "$script"
+    [ "$stderr" = "" ]
+    [ "${#lines[@]}" -le 24 ]
+    for line in "${lines[@]}"; do [ "${#line}" -le 100 ]; done
+  done
+}
+
+@test "handlers, their place and their requests are told" {
+  says 0 "handlers   write        faulty.lua:18" "$examples/faulty.lua"
+  finds '.handlers == [{"op": "write", "layer": "device", "place": "faulty.lua:18"}]' \
+    "$examples/faulty.lua"
+  finds '.ops.write | .scripted == .requests and .passed + .errnos.EIO == .requests' \
+    "$examples/faulty.lua"
+  finds '.ops.read | .scripted == 0 and .passed == .requests' "$examples/faulty.lua"
+  says 0 "none: no request reaches Lua" "$examples/ramdisk.lua"
+}
+
+@test "errnos are counted by name, done apart from passed" {
+  echo 'return { size = "1M", flush = function() return true end,
+    write = function(s) if s < 500 then return "ENOSPC" elseif s < 900 then return -5 end end }' \
+    >mixed.lua
+  finds '.ops.write.errnos | .ENOSPC > 100 and .EIO > 100 and length == 2' mixed.lua
+  finds '.ops.flush | .done == .requests and .passed == 0' mixed.lua
+}
+
+@test "costs are told, with C alone beside them" {
+  finds '.ops.write | .ns > 0 and .c_ns > 0' "$examples/faulty.lua"
+  finds '.ops.read | .ns == null and .c_ns > 0' "$examples/faulty.lua"
+}
+
+@test "a handler that throws is a problem, told with its line and how often" {
+  printf 'return { size = "1M",\n  read = function(s) if s %% 2 == 0 then error "boo" end end }\n' \
+    >throw.lua
+  says 1 "throw.lua: 1 problem" throw.lua
+  [[ $output =~ problem:\ read:\ throw.lua:2:\ boo\ \([0-9]+\ times\) ]]
+  [ "$stderr" = "" ]
+  finds '.ok == false and (.mistakes | length == 1) and .mistakes[0].count > 1000 and
+    .mistakes[0].count == .ops.read.errnos.EIO' throw.lua
+  says 1 "stack traceback:" -v throw.lua
+}
+
+@test "what is no verdict is a problem" {
+  echo 'return { size = "1M", write = function() return 17 end }' >bad.lua
+  says 1 "write: the handler returned 17, which is no verdict" bad.lua
+}
+
+@test "wrong data is told, and fails only when clean data is expected" {
+  liar
+  says 0 "liar.lua: fine, if its data is meant to be wrong" liar.lua
+  [[ $output =~ data:\ [0-9]+\ of\ [0-9]+\ sectors\ that\ were\ read\ are\ wrong ]]
+  [[ $output == *"it is at 3: 0x05, not 0x00; expected zeros"* ]]
+  says 1 "liar.lua: 1 problem" --expect-clean liar.lua
+  finds '.wrong_data > 100 and (.wrong_sectors | length == 4) and .ok' liar.lua
+  says 0 "right: " --expect-clean "$examples/faulty.lua"
+}
+
+@test "what does not compile is named with its line, its reason and what to do" {
+  printf '%s\n' 'local sum = 0' 'local function each(f) f(1) end' 'return { size = "1M",' \
+    'read = function(s)' 'each(function(x) sum = sum + x + s end)' 'end }' >slow.lua
+  finds '.aborts | length == 1 and .[0].handler == "read" and .[0].place == "slow.lua:5"' slow.lua
+  [ ! -e /usr/share/luajit-2.1.0-beta3/jit/vmdef.lua ] || {
+    says 0 "read: NYI: bytecode 'FNEW' at slow.lua:5:" slow.lua
+    [[ $output == *"move the closure out of the handler"* ]]
+  }
+}
+
+@test "what compiles after some tries is no alarm" {
+  finds '.compiled == true and .aborts == []' "$examples/faulty.lua" op=any rate=10%
+  says 0 "compiled   yes: handlers run as machine code" "$examples/faulty.lua" rate=50%
+}
+
+@test "the same seeds give the same run" {
+  digest() { "$program" check --json "$@" | jq -r .digest; }
+  [ "$(digest --seed 3 "$examples/faulty.lua")" = "$(digest --seed 3 "$examples/faulty.lua")" ]
+  [ "$(digest --seed 3 "$examples/faulty.lua")" != "$(digest --seed 4 "$examples/faulty.lua")" ]
+  [ "$(digest --workload 3 "$examples/faulty.lua")" != "$(digest "$examples/faulty.lua")" ]
+}
+
+@test "a backing file is left alone, and the report says so" {
+  head -c 1M /dev/urandom >disk.img
+  local before
+  before=$(sha256sum <disk.img)
+  chmod 400 disk.img # its size may be read, no more
+  says 0 "disk.img was left alone: memory of its size took its place" \
+    "$examples/faulty.lua" file=disk.img
+  finds '.device | .file == "disk.img" and .backing == "mem" and .size == 1048576' \
+    "$examples/faulty.lua" file=disk.img
+  [ "$(sha256sum <disk.img)" = "$before" ]
+}
+
+@test "what the script prints goes to stderr, and not on for ever" {
+  echo 'print "loud" io.write "bare" return { size = "1M", read = function() print "here" end }' \
+    >loud.lua
+  run --separate-stderr -0 "$program" check --json loud.lua
+  jq -e .ok <<<"$output"
+  [[ $stderr == *loud* && $stderr == *bare* ]]
+  [ "${#stderr_lines[@]}" -le 25 ]
+}
+
+@test "the report is the same in words that are no ASCII" {
+  printf 'return { size = "1M", read = function() error "caf\303\251 \377" end }\n' >words.lua
+  finds '.mistakes[0].message | test("caf")' words.lua
+}
+
+@test "counts, batches and depths are kept to" {
+  finds '([.ops[].requests] | add == 500) and .batch == 4 and .device.depth == 9' \
+    --requests 500 --batch 4 -d 9 "$examples/null.lua"
+}
+
+@test "wrong usage has status 2, a script that is not there 1" {
+  run --separate-stderr -2 "$program" check --frobnicate "$examples/null.lua"
+  run --separate-stderr -2 "$program" check "$examples/null.lua" rat=1
+  run --separate-stderr -2 "$program" check
+  run --separate-stderr -2 "$program" check --stats x "$examples/null.lua"
+  [[ $stderr == *"--stats: not an option of check"* ]]
+  run --separate-stderr -2 "$program" --requests 5 "$examples/null.lua"
+  [[ $stderr == *"--requests: not an option of run"* ]]
+  run --separate-stderr -2 "$program" check "$examples/null.lua" -- true
+  run --separate-stderr -1 "$program" check no-such.lua
+  [[ $stderr == *"no-such.lua: no such script"* ]]
+}
+
+@test "it has help of its own, which goes to stdout" {
+  run --separate-stderr -0 "$program" check --help
+  [[ $output == *"--expect-clean"* && $output != *"--stats"* ]]
+  for line in "${lines[@]}"; do [ "${#line}" -le 100 ]; done
+}
