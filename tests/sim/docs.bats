@@ -22,8 +22,7 @@ blocks() {
     blocks "$file" lua
     for block in block-*; do
       mv "$block" script.lua
-      # A script that stores wrong data on purpose is told by the model with status 1.
-      "$build/tests/sim-run" -n 2000 script.lua >out || [ "$file" != "$top/README.md" ]
+      "$build/ublk-lua" check --json --requests 2000 script.lua >out
       jq -e '[.ops[].requests] | add == 2000' out
       jq -e '.sim_faults == 0' out
       count=$((count + 1))
@@ -34,8 +33,17 @@ blocks() {
 
 @test "the script of the README's terminal scene fails every tenth write, and its output is real" {
   sed -n '/^\$ cat every-tenth.lua/,/^\$ sudo/p' "$top/README.md" | sed '1d;$d' >every-tenth.lua
-  "$build/tests/sim-run" -n 3000 every-tenth.lua >out
+  "$build/ublk-lua" check --json --requests 3000 every-tenth.lua >out
   jq -e '.ops.write | .errors == (.requests / 10 | floor)' out
+}
+
+@test "the README's report of check is real, but for the costs" {
+  sed -n '/^\$ ublk-lua check every-tenth.lua/,/^```/p' "$top/README.md" | sed '1d;$d' >shown
+  sed -n '/^\$ cat every-tenth.lua/,/^\$ sudo/p' "$top/README.md" | sed '1d;$d' >every-tenth.lua
+  "$build/ublk-lua" check every-tenth.lua >out
+  # Columns ns and "C alone" are the machine's.
+  costless() { sed -E '/^  (read|write|flush|discard)/s/^(.{51}).{18}/\1/'; }
+  diff <(costless <shown) <(costless <out)
 }
 
 @test "the README's bad spot: ENODATA there, nowhere else, and healed by a write" {
@@ -46,7 +54,8 @@ blocks() {
   [[ $output == *"at=SIZE"*"where the bad 4 KiB are (default 1M)"* ]]
   local seed
   for seed in 1 2 3 4 5 6 7 8; do
-    "$build/tests/sim-run" -s $seed -n 3000 badspot.lua at=0 size=64K >"out-$seed"
+    "$build/ublk-lua" check --json --workload $seed --requests 3000 badspot.lua \
+      at=0 size=64K >"out-$seed"
   done
   # Some see the spot before a write heals it, and then for a moment only.
   jq -es 'map(.ops.read.errors) | max > 0 and max < 100' out-*
@@ -54,14 +63,15 @@ blocks() {
 }
 
 @test "every option of --help is in the README, and the README has no other" {
-  "$build/ublk-lua" --help | grep -oE -- '--[a-z]+' | sort -u >told
-  sed -n '/^## The command/,/^## /p' "$top/README.md" | grep -oE -- '--[a-z]+' | sort -u >documented
+  options() { grep -oE -- '--[a-z][a-z-]*' | sort -u; }
+  { "$build/ublk-lua" --help && "$build/ublk-lua" check --help; } | options >told
+  sed -n '/^## The command/,/^## /p' "$top/README.md" | options >documented
   diff told documented
 }
 
 @test "every field of a device is in the README" {
   echo 'return { nonsense = 1 }' >bad.lua
-  run "$build/tests/sim-run" bad.lua
+  run "$build/ublk-lua" check bad.lua
   local field
   [[ $output == *"a device has "* ]]
   while read -r field; do
@@ -75,7 +85,7 @@ local names = {}
 for name in pairs(require "ublk") do names[#names + 1] = name end
 error(table.concat(names, " "), 0)
 END
-  run "$build/tests/sim-run" names.lua
+  run "$build/ublk-lua" check names.lua
   [[ $output == *options* ]]
   local name
   while read -r name; do

@@ -3,14 +3,15 @@
 # how many. Part of `make soak`; the short form is tests/sim/examples.bats.
 
 top=$(realpath "$BATS_TEST_DIRNAME/../..")
-sim_run=$top/${BUILD:-build}/tests/sim-run
+build=$top/${BUILD:-build}
 rounds=${ROUNDS:-200}
 
 many_seeds() {
   local seed
   for ((seed = 0; seed < rounds; seed++)); do
     echo "seed $seed" >&2 # bats shows it when the next line fails
-    "$sim_run" -n 20000 -b $((seed % 64 + 1)) -s $seed --seed $seed "$@" >&2
+    "$build/ublk-lua" check --json --expect-clean --requests 20000 --batch $((seed % 64 + 1)) \
+      --workload $seed --seed $seed "$@" >&2
   done
 }
 
@@ -20,13 +21,6 @@ many_seeds() {
   many_seeds "$top/examples/faulty.lua" op=any rate=10%
 }
 
-@test "faulty.lua over a file" {
-  truncate -s 64M "$BATS_TEST_TMPDIR/disk"
-  local seed
-  for ((seed = 0; seed < rounds / 4; seed++)); do
-    truncate -s 0 "$BATS_TEST_TMPDIR/disk" # the model starts from zeros
-    truncate -s 64M "$BATS_TEST_TMPDIR/disk"
-    "$sim_run" -n 5000 -s $seed --seed $seed "$top/examples/faulty.lua" \
-      file="$BATS_TEST_TMPDIR/disk" rate=5% >/dev/null
-  done
+@test "a backing file holds the data of every seed" {
+  WORKLOAD_SEEDS=$((rounds / 4)) "$build/tests/unit_workload" >&2
 }
