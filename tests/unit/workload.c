@@ -19,14 +19,14 @@ enum { DEPTH = 16, MAX_IO = 64 << 10, REQUESTS = 3000, BYTES = 4 << 20 };
 static struct workload *workload;
 static enum workload_server server;
 
-static struct workload_config config(uint64_t size, uint32_t block, uint64_t seed)
+static struct workload_config config(uint64_t size, uint32_t size_of_block, uint64_t seed)
 {
 	return (struct workload_config){
 		.requests = REQUESTS,
 		.depth = DEPTH,
 		.seed = seed,
 		.size = size,
-		.block = block,
+		.block = size_of_block,
 		.max_io = MAX_IO,
 		.discards = true,
 		.fua = true,
@@ -34,13 +34,30 @@ static struct workload_config config(uint64_t size, uint32_t block, uint64_t see
 	};
 }
 
+static uint32_t block;
+static struct ul_req open_now[DEPTH]; /* length 0: none */
+
+/* Whole blocks, and at no time two requests at one place: their order would be anybody's. */
 static bool next(void *arg, struct ul_req *req, uint8_t *data)
 {
-	return workload_next(workload, req, data);
+	bool more = workload_next(workload, req, data);
+
+	if (!more)
+		return false;
+	assert_int_equal((uint64_t)req->sector * 512 % block, 0);
+	assert_int_equal(req->length % block, 0);
+	assert_true(req->length || req->op == UL_OP_FLUSH);
+	for (unsigned tag = 0; tag < DEPTH; tag++)
+		assert_true(!req->length ||
+			    req->sector >= open_now[tag].sector + open_now[tag].length / 512 ||
+			    open_now[tag].sector >= req->sector + req->length / 512);
+	open_now[req->tag] = *req;
+	return true;
 }
 
 static void done(void *arg, const struct ul_req *req, const uint8_t *data, int32_t result)
 {
+	memset(&open_now[req->tag], 0, sizeof(open_now[0]));
 	workload_done(workload, req->tag, data, result, server);
 }
 
@@ -52,6 +69,7 @@ static struct workload_result run_over(struct ul_device *dev, const struct workl
 	struct backend *backend;
 
 	assert_non_null(stats);
+	block = cfg->block;
 	assert_int_equal(workload_open(&workload, cfg), 0);
 	assert_int_equal(backend_open(&backend, dev), 0);
 	assert_int_equal(simulate_open(&sim, dev, NULL, backend, stats,
@@ -76,10 +94,10 @@ static struct workload_result run_over(struct ul_device *dev, const struct workl
 	return result;
 }
 
-static struct workload_result over_memory(uint64_t size, uint32_t block, uint64_t seed)
+static struct workload_result over_memory(uint64_t size, uint32_t size_of_block, uint64_t seed)
 {
 	struct ul_device dev = { .size = (double)size, .backing = UL_BACKING_MEM };
-	struct workload_config cfg = config(size, block, seed);
+	struct workload_config cfg = config(size, size_of_block, seed);
 
 	server = WORKLOAD_BACKING;
 	return run_over(&dev, &cfg);
