@@ -351,6 +351,8 @@ int check_run(const struct cli *cli)
 	if (!c)
 		return EXIT_FAILED;
 	c->cli = cli;
+	for (unsigned op = 0; op < UL_OP_COUNT; op++)
+		c->op[op].cost = (struct cost){ -1, -1 };
 	c->stats = calloc(1, sizeof(*c->stats));
 	c->counted = calloc(1, sizeof(*c->counted));
 	if (c->stats && c->counted)

@@ -236,21 +236,24 @@ static void print_data(const json_t *root)
 		printf("  %-10s not looked at: nothing keeps what is written\n", "data");
 }
 
-/* Did my fault fire? */
+/* Did my fault fire? The device's own functions are a layer too, where it has any. */
 static void print_fired(const json_t *root)
 {
 	const json_t *layer, *counter;
 	const char *name;
+	unsigned shown = 0;
 	size_t i;
 
 	json_array_foreach(get(root, "layers"), i, layer) {
-		printf("  %-10s %-16s hit %lld of %lld seen%s\n", i ? "" : "layers",
-		       text(layer, "name"), number(layer, "hit"), number(layer, "seen"),
-		       number(layer, "hit") ? "" : ": it never fired");
+		if (strcmp(text(layer, "name"), "device") == 0 && !number(layer, "seen"))
+			continue;
+		printf("  %-10s %-12s hit %lld of the %lld requests that it saw%s\n",
+		       shown++ ? "" : "layers", text(layer, "name"), number(layer, "hit"),
+		       number(layer, "seen"), number(layer, "hit") ? "" : ": it never fired");
 	}
-	i = 0;
+	shown = 0;
 	json_object_foreach((json_t *)get(root, "counters"), name, counter) {
-		printf("  %-10s %-16s %.14g\n", i++ ? "" : "counters", name,
+		printf("  %-10s %-12s %.14g\n", shown++ ? "" : "counters", name,
 		       json_real_value(counter));
 	}
 }

@@ -15,7 +15,7 @@ struct sim {
 	struct sim_config config;
 	uint16_t *idle; /* tags that may be issued; the one answered last is issued first */
 	unsigned idle_count;
-	bool *owed; /* issued and not answered yet */
+	bool *owed;	    /* issued and not answered yet */
 	uint64_t clock;	    /* ns */
 	unsigned fruitless; /* reaps in a row that gave nothing, and nothing was answered */
 	unsigned faults;

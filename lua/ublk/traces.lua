@@ -45,8 +45,9 @@ local function hint_for(reason)
   end
 end
 
+-- A file of lua/ublk, or code that one of them has made.
 local function is_library(source)
-  return source:find("lua/ublk/", 1, true) ~= nil
+  return source:find("lua/ublk/", 1, true) ~= nil or source:find "^[=@]?ublk%." ~= nil
 end
 
 local function place_of(source, line)
@@ -85,11 +86,13 @@ local function reason_text(err, info)
 end
 
 -- The script's part of the stack at this moment: its innermost place, and which handler it is in.
+-- Nothing for what waits: that is never compiled, and nobody can do anything about it.
 local function blame()
   local place, handler
   for level = 3, 40 do
     local info = debug.getinfo(level, "Slf")
     if not info then break end
+    if info.source:find("lua/ublk/wait.lua", 1, true) then return nil end
     if not place and info.currentline > 0 and not is_library(info.source) then
       place = place_of(info.source, info.currentline)
     end

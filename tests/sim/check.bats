@@ -158,3 +158,23 @@ liar() {
   [[ $output == *"--expect-clean"* && $output != *"--stats"* ]]
   for line in "${lines[@]}"; do [ "${#line}" -le 100 ]; done
 }
+
+@test "what sleeps is answered at once; what is held for ever is a problem" {
+  echo 'local ublk = require "ublk" return { size = "1M", layers = {
+    { name = "slow", range = "0..64K", read = function() ublk.sleep(3600) end } } }' >sleep.lua
+  says 0 "layer slow, range 0..64K" sleep.lua
+  finds '.layers[] | select(.name == "slow") | .hit == .seen and .hit > 5' sleep.lua
+  echo 'return { size = "1M", read = function(s)
+    if s == 8 then return require("ublk").hold "it" end end }' >hold.lua
+  says 1 "got no answer, and nothing is left that would bring one" hold.lua
+}
+
+@test "what was forwarded and failed after it may have changed" {
+  echo 'return { size = "1M", write = function(s, n, buf, req)
+    req:forward() if s % 64 == 0 then return "EIO" end end }' >late.lua
+  says 0 "data       right" --expect-clean late.lua
+}
+
+@test "a script on the command line is checked too" {
+  says 0 "4 MiB" -e '{ size = "4M" }'
+}

@@ -98,7 +98,7 @@ END
   local word kind
   for kind in 'a = { type = "nonsense" }' 'a = { nonsense = 1 }'; do
     echo "require('ublk').options { $kind }" >bad.lua
-    run "$build/tests/sim-run" bad.lua
+    run "$build/ublk-lua" check bad.lua
     [[ $output == *'"nonsense"; there are '*,* ]]
     while read -r word; do
       sed -n '/^\*\*An option\*\*/,/^\*\*`require/p' "$top/README.md" | grep -q "\`$word\b" || {
