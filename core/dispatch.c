@@ -185,7 +185,7 @@ static void fail_parked(struct dispatch *d)
 static void enter_stage(struct dispatch *d, int stage)
 {
 	d->stage = stage;
-	if (stage == STAGE_STOPPING)
+	if (stage == STAGE_STOPPING && d->config.script)
 		script_stopping(d->config.script);
 	else if (stage == STAGE_FAIL)
 		fail_parked(d);
@@ -228,7 +228,8 @@ void dispatch_round(struct dispatch *d, unsigned count)
 		resume_ready(d);
 	}
 	account(d);
-	script_tidy(d->config.script);
+	if (d->config.script)
+		script_tidy(d->config.script);
 }
 
 uint64_t dispatch_deadline(const struct dispatch *d)

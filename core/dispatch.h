@@ -18,7 +18,7 @@
 
 struct dispatch_config {
 	struct transport *transport;
-	struct script *script; /* attached to the transport's queue */
+	struct script *script; /* attached to the transport's queue; NULL: there is none */
 	struct backend *backend;
 	struct stats *stats;
 	const struct ul_device *device; /* its size, and what its script wants to see */
