@@ -32,21 +32,74 @@ faults() {
   digest "${seed[@]}" "$examples/faulty.lua" "$@"
 }
 
-@test "each example loads and answers every request once" {
+# each WORD...: every example under these options of the run, as a disk that does no wrong.
+each() {
+  local script words
   for script in "$examples"/*.lua; do
-    sim --requests 5000 "$script"
-    holds '[.ops[].requests] | add == 5000'
+    case $script in
+    */bitrot.lua) words=(rate=0) ;;
+    */stuck.lua) words=(after=1h) ;; # it says so when it hangs
+    *) words=() ;;
+    esac
+    sim "$@" "$script" "${words[@]}"
+    holds "[.ops[].requests] | add == ${2}"
     holds '.sim_faults == 0 and .wrong_results == 0 and .wrong_data == 0'
   done
 }
 
+# watch EXAMPLE WORD...: the example below a layer that tells of each request, in the order in which
+# they are done: number, op, sector, seconds, errno, wrong bits, and the first wrong byte's place.
+# On the simulated clock, which stands still while there is something to do. check runs a script
+# again to see what it costs; the first 1000 requests are those that it tells of.
+watch() {
+  rm -f told
+  cat >watch.lua <<END
+    local ublk, ffi, bit = require 'ublk', require 'ffi', require 'bit'
+    local disk, came, ended = dofile '$examples/$1', 0, 0
+    local told = io.open('told', 'a')
+    told:setvbuf 'line'
+    local function wrong(sector, length, buf)
+      local bits, first, mine = 0, -1, ffi.new('uint8_t[?]', length)
+      ublk.backing:read(sector, length, mine)
+      for at = length - 1, 0, -1 do
+        local differ = bit.bxor(buf[at], mine[at])
+        if differ ~= 0 then first = sector * 512 + at end
+        while differ ~= 0 do bits, differ = bits + 1, bit.band(differ, differ - 1) end
+      end
+      return bits, first
+    end
+    return { backing = disk, handler = function(op, sector, length, buf, req)
+      came = came + 1
+      local number, start = came, ublk.now()
+      local failed = req:forward()
+      ended = ended + 1
+      local order, took = ended, ('%.6f'):format(ublk.now() - start)
+      local bits, first = 0, -1
+      if op == 'read' and not failed then bits, first = wrong(sector, length, buf) end
+      local words = { order, number, op, sector, took, failed or 'ok', bits, first }
+      told:write(table.concat(words, ' '), '\n')
+    end }
+END
+  "${check[@]}" --requests 1000 "${shape[@]}" watch.lua "${@:2}" 2>log >out
+  head -n 1000 told | sort -n | cut -d ' ' -f 2- >requests
+  [ "$(wc -l <requests)" -eq 1000 ]
+}
+
+# are CONDITION: awk finds it true of each request of `watch`.
+are() {
+  awk "{ number = \$1; op = \$2; sector = \$3; took = \$4; result = \$5; bits = \$6; at = \$7 }
+    !($1) { print \"not so: \" \$0; exit 1 }" requests
+}
+
+@test "each example loads and answers every request once" {
+  each --requests 5000
+}
+
 @test "each example does so whatever the batch and the depth" {
-  for script in "$examples"/*.lua; do
-    for shape in "--batch 1 -d 1" "--batch 3 -d 7" "--batch 128 -d 128" "--batch 1 -d 512"; do
-      read -ra words <<<"$shape"
-      sim --requests 1000 "${words[@]}" "$script"
-      holds '[.ops[].requests] | add == 1000'
-    done
+  local shape
+  for shape in "--batch 1 -d 1" "--batch 3 -d 7" "--batch 128 -d 128" "--batch 1 -d 512"; do
+    read -ra words <<<"$shape"
+    each --requests 1000 "${words[@]}"
   done
 }
 
@@ -78,6 +131,82 @@ faults() {
   done
   sim --requests 2000 "$examples/faulty.lua" rate=100% op=any
   holds '[.ops[].errors] | add == 2000'
+}
+
+@test "slow.lua delays its op in its range, by times of its range" {
+  local shape=()
+  watch slow.lua op=read range=1M..4M time=2ms..10ms size=8M
+  are 'took == 0 || op == "read" && sector < 8192 && took >= 0.002 && took <= 0.01'
+  are 'op != "read" || sector < 2048 || sector >= 8192 || took > 0'
+  awk '$4 > 0 && $4 < 0.003 { low++ } $4 > 0.009 { high++ } END { exit !(low && high) }' requests
+  watch slow.lua
+  are 'took >= 0.002 && took <= 0.01'
+  watch slow.lua rate=10% time=5ms
+  are 'took == 0 || took == 0.005'
+  awk '$4 > 0 { slow++ } END { exit !(slow > 50 && slow < 200) }' requests
+}
+
+@test "slow.lua wants a time that ends" {
+  run --separate-stderr -1 "${check[@]}" "$examples/slow.lua" time=5ms..
+  [[ $stderr == *"a range that ends is needed"* ]]
+}
+
+@test "stuck.lua holds what comes to its range until the time is up, and is well after that" {
+  local shape=(-d 16)
+  watch stuck.lua range=1M..2M size=8M time=30s
+  are 'took == 0 || took == 30'
+  are 'took == 0 || op == "flush" || sector < 4096'
+  grep -qx 'ublk-lua: the disk hangs' log
+  grep -qx "ublk-lua: $(awk '$4 > 0' requests | wc -l) requests go on" log
+  # What is stuck ends together, in the order in which it came.
+  awk '$4 > 0 { if ($1 < last || ended && NR != ended + 1) exit 1; last = $1; ended = NR }
+    END { if (!last) exit 1 }' requests
+  are 'result == "ok"'
+}
+
+@test "stuck.lua can end what is stuck with an error, and begin later" {
+  local shape=()
+  watch stuck.lua errno=ETIMEDOUT op=write
+  are '(took > 0) == (result == "ETIMEDOUT") && (took == 0 || op == "write")'
+  grep -q ETIMEDOUT requests
+  watch stuck.lua after=1h
+  are 'took == 0'
+}
+
+@test "reorder.lua serves what it has gathered last one first" {
+  local shape=(-d 16 --batch 16)
+  watch reorder.lua op=any count=4
+  are 'took <= 0.005'
+  # Turns of four, each from its last to its first, but for one that the time ends.
+  awk '$2 ~ /^(read|write)$/ { if ($1 < last) down++; else turns++; last = $1; all++ }
+    END { exit !(down > all * 0.7 && turns >= all / 4) }' requests
+}
+
+@test "reorder.lua keeps a lone request no longer than it may" {
+  local shape=(-d 1 --batch 1)
+  watch reorder.lua time=3ms
+  are 'took == (op == "write" ? 0.003 : 0)'
+}
+
+@test "reorder.lua in a random order is another order, which the seed repeats" {
+  local shape=()
+  watch reorder.lua order=reverse && cut -d ' ' -f 1 requests >reverse
+  watch reorder.lua order=random && cut -d ' ' -f 1 requests >random
+  run ! cmp -s reverse random
+  watch reorder.lua order=random && cut -d ' ' -f 1 requests | cmp - random
+}
+
+@test "bitrot.lua flips one bit of a read, in its range" {
+  local shape=()
+  watch bitrot.lua rate=100% range=100000..101000 size=256K
+  are 'bits == (at >= 0) && (at < 0 || op == "read" && at >= 100000 && at < 101000)'
+  awk '$7 >= 0 { wrong++ } END { exit !(wrong > 5) }' requests
+  watch bitrot.lua rate=100% size=4M
+  are 'bits == (op == "read")'
+  are 'result == "ok"'
+  watch bitrot.lua rate=20%
+  awk '$2 == "read" { all++; bits += $6 }
+    END { exit !(bits > all / 10 && bits < all / 3) }' requests
 }
 
 @test "the same seed fails the same requests" {
