@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
-# What the documentation shows is what the program does: scripts run, options and fields are told.
+# What the documentation shows is what the program does: its scripts and commands are real, its
+# options and links are there. reference.bats has the script API.
 
 setup() {
   bats_require_minimum_version 1.5.0
@@ -14,21 +15,6 @@ blocks() {
     $0 == "```" language { n++; inside = 1; next }
     $0 == "```" { inside = 0 }
     inside { print >("block-" n) }' "$1"
-}
-
-@test "each Lua script of the READMEs serves a workload" {
-  local block file count=0
-  for file in "$top/README.md" "$top/examples/README.md"; do
-    blocks "$file" lua
-    for block in block-*; do
-      mv "$block" script.lua
-      "$build/ublk-lua" check --json --requests 2000 script.lua >out
-      jq -e '[.ops[].requests] | add == 2000' out
-      jq -e '.sim_faults == 0' out
-      count=$((count + 1))
-    done
-  done
-  [ "$count" -ge 2 ]
 }
 
 @test "the script of the README's terminal scene fails every tenth write, and its output is real" {
@@ -69,44 +55,21 @@ blocks() {
   diff told documented
 }
 
-@test "every field of a device is in the README" {
-  echo 'return { nonsense = 1 }' >bad.lua
-  run "$build/ublk-lua" check bad.lua
-  local field
-  [[ $output == *"a device has "* ]]
-  while read -r field; do
-    [[ $field == zone_* || $field == report_zones ]] || grep -q "\`$field\`" "$top/README.md"
-  done < <(sed -n 's/.*a device has //p' <<<"$output" | tr -d ' ' | tr , '\n')
-}
-
-@test "every public name of ublk is in the README" {
-  cat >names.lua <<'END'
-local names = {}
-for name in pairs(require "ublk") do names[#names + 1] = name end
-error(table.concat(names, " "), 0)
-END
-  run "$build/ublk-lua" check names.lua
-  [[ $output == *options* ]]
-  local name
-  while read -r name; do
-    echo "$name" >&2
-    grep -qE "\`(ublk\.)?${name}[\`({]" "$top/README.md"
-  done < <(sed -n 's/^ublk-lua: //p' <<<"$output" | tr ' ' '\n')
-}
-
-@test "every type and attribute of an option is in the README" {
-  local word kind
-  for kind in 'a = { type = "nonsense" }' 'a = { nonsense = 1 }'; do
-    echo "require('ublk').options { $kind }" >bad.lua
-    run "$build/ublk-lua" check bad.lua
-    [[ $output == *'"nonsense"; there are '*,* ]]
-    while read -r word; do
-      sed -n '/^\*\*An option\*\*/,/^\*\*`require/p' "$top/README.md" | grep -q "\`$word\b" || {
-        echo "no $word"
-        return 1
-      }
-    done < <(sed -n 's/.*there are //p' <<<"$output" | tr -d ' ' | tr , '\n')
+@test "every link of the READMEs is to a file and a section that are there" {
+  local file link target section count=0
+  for file in README.md lua/README.md examples/README.md core/README.md; do
+    while read -r link; do
+      target=$top/$(dirname "$file")/${link%%#*}
+      [[ $link != \#* ]] || target=$top/$file
+      [ -e "$target" ] || { echo "$file: no file $link" && return 1; }
+      section=${link#*#}
+      [[ $link != *\#* ]] || sed -n 's/^##* //p' "$target" | tr ' [:upper:]' '-[:lower:]' |
+        tr -cd 'a-z0-9_\n-' | grep -qx -e "$section" ||
+        { echo "$file: no section $link" && return 1; }
+      count=$((count + 1))
+    done < <(grep -oE '\]\([^)]*\)' "$top/$file" | sed 's/^](//; s/)$//' | grep -v '^http')
   done
+  [ "$count" -gt 20 ]
 }
 
 @test "the README's one-liner is a chunk that loads" {
