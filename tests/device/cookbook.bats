@@ -38,6 +38,35 @@ recipe() {
   [[ $status -eq 1 && $output == *"fsync failed"*"Input/output error"* ]]
 }
 
+@test "cookbook: a flipped bit in each of a hundred reads" {
+  recipe "notice a flipped bit"
+  echo "$output" >&2
+  [ "$status" -eq 0 ]
+  grep -qx 100 <<<"$output"
+  grep -qE 'flipped bits +100$' <<<"$output"
+}
+
+@test "cookbook: a disk that hangs for five seconds" {
+  recipe "when the disk hangs"
+  echo "$output" >&2
+  [[ $status -eq 124 && $output == *"1 requests go on"* ]]
+  grep -qE '^real 5\.' <<<"$output"
+}
+
+@test "cookbook: a hundred reads in two seconds" {
+  recipe "timeout for a slow disk"
+  echo "$output" >&2
+  [ "$status" -eq 0 ]
+  grep -qE '^real 2\.' <<<"$output"
+}
+
+@test "cookbook: writes in another order" {
+  recipe "rely on an order"
+  echo "$output" >&2
+  [ "$status" -eq 0 ]
+  grep -qE 'turns +[0-9]+$' <<<"$output"
+}
+
 @test "the README's terminal scene" {
   sed -n '/^\$ cat every-tenth.lua/,/^\$ sudo/p' "$top/README.md" | sed '1d;$d' >every-tenth.lua
   sed -n 's/^\$ \(sudo ublk-lua every-tenth.lua.*\)/\1/p' "$top/README.md" >scene
