@@ -15,6 +15,7 @@
 enum {
 	OPT_SEED = 256,
 	OPT_MEMORY,
+	OPT_DEBUG,
 	OPT_STATS,
 	OPT_VERSION,
 	OPT_JSON,
@@ -46,6 +47,7 @@ static const struct option_row {
 	  RUN | CHECK },
 	{ OPT_MEMORY, "memory", "SIZE", "most memory of a queue's Lua state (default: 256M)",
 	  RUN | CHECK },
+	{ OPT_DEBUG, "debug", NULL, "find misuse of a request's buffer; slow", RUN | CHECK },
 	{ OPT_STATS, "stats", "FILE", "write the counters as JSON when the device ends", RUN },
 	{ OPT_REQUESTS, "requests", "N", "how many are sent (default: 20000)", CHECK },
 	{ OPT_BATCH, "batch", "N", "most that come at once (default: 32)", CHECK },
@@ -182,6 +184,9 @@ static int apply(struct cli *cli, const struct option_row *row, const char *arg)
 		break;
 	case OPT_MEMORY:
 		ret = parse_memory(arg, &cli->memory);
+		break;
+	case OPT_DEBUG:
+		cli->debug = true;
 		break;
 	case OPT_STATS:
 		cli->stats = arg;

@@ -37,6 +37,7 @@ struct cli {
 	uint64_t seed;
 	bool seed_given;
 	bool verbose;
+	bool debug;
 	bool json;
 	const char *stats; /* --stats FILE, or NULL */
 

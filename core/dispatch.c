@@ -40,11 +40,13 @@ static void note_latency(struct dispatch *d, const struct ul_req *req)
 	}
 }
 
-static void answer(struct dispatch *d, const struct ul_req *req, int ret)
+static void answer(struct dispatch *d, struct ul_req *req, int ret)
 {
 	struct transport *t = d->config.transport;
 	int32_t result = ret;
 
+	if (d->config.guard)
+		guard_return(d->config.guard, req);
 	if (req->op < UL_OP_COUNT) {
 		struct stats_op *counters = &d->config.stats->op[req->op];
 
@@ -84,7 +86,7 @@ static bool scripted(const struct dispatch *d, const struct ul_req *req)
 }
 
 /* The script has come to an end with `req`. */
-static void settle(struct dispatch *d, const struct ul_req *req)
+static void settle(struct dispatch *d, struct ul_req *req)
 {
 	const struct ul_slot *slot = &shared(d)->slots[req->tag];
 	bool forwarded = req->marks & UL_MARK_FORWARDED && req->verdict == slot->result;
@@ -108,11 +110,13 @@ static void serve_scripted(struct dispatch *d, unsigned count)
 
 		req->verdict = -EIO;
 		req->marks = 0;
+		if (d->config.guard)
+			guard_lend(d->config.guard, req);
 		d->config.stats->op[req->op].scripted++;
 	}
 	script_batch(d->config.script, count);
 	for (unsigned i = 0; i < count; i++) {
-		const struct ul_req *req = &queue->reqs[queue->batch[i]];
+		struct ul_req *req = &queue->reqs[queue->batch[i]];
 
 		if (req->verdict != UL_PARKED)
 			settle(d, req);

@@ -11,6 +11,7 @@
 #include <stdbool.h>
 
 #include "backend.h"
+#include "guard.h"
 #include "script.h"
 #include "stage.h"
 #include "stats.h"
@@ -20,6 +21,7 @@ struct dispatch_config {
 	struct transport *transport;
 	struct script *script; /* attached to the transport's queue; NULL: there is none */
 	struct backend *backend;
+	struct guard *guard; /* --debug; NULL: handlers get the data itself */
 	struct stats *stats;
 	const struct ul_device *device; /* its size, and what its script wants to see */
 	const atomic_int *stage;	/* enum stage */

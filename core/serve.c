@@ -174,6 +174,7 @@ static int open_device(struct session *s)
 		.queues = cli->queues,
 		.depth = cli->depth,
 		.memory = cli->memory,
+		.debug = cli->debug,
 	};
 	int ret = cli->chunk ? 0 : locate_script(cli->script, path);
 

@@ -138,6 +138,7 @@ static int start_worker(struct server *s, unsigned queue)
 		.stats = &s->share->queue[queue].stats,
 		.device = &s->share->spec,
 		.stage = &s->share->stage,
+		.debug = s->config->debug,
 		.stop_fd = s->stop_fd,
 		.ended_fd = s->ended_fd,
 	};

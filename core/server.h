@@ -8,6 +8,8 @@
 
 #include <stdint.h>
 
+#include <stdbool.h>
+
 #include "link.h"
 
 struct server_config {
@@ -18,6 +20,7 @@ struct server_config {
 	uint64_t seed;
 	unsigned queues; /* 0: as the script says */
 	unsigned depth;	 /* likewise */
+	bool debug;	 /* watch what handlers do with their buffers */
 	size_t memory;	 /* of a Lua state, in bytes; 0: the default */
 };
 

@@ -43,7 +43,7 @@ static void pin(const struct worker *w)
 			 strerror(ret));
 }
 
-static int serve(struct worker *w, struct transport *transport)
+static int serve(struct worker *w, struct transport *transport, struct guard *guard)
 {
 	struct dispatch dispatch;
 	int count;
@@ -52,6 +52,7 @@ static int serve(struct worker *w, struct transport *transport)
 					 .transport = transport,
 					 .script = w->config.script,
 					 .backend = w->config.backend,
+					 .guard = guard,
 					 .stats = w->config.stats,
 					 .device = w->config.device,
 					 .stage = w->config.stage,
@@ -70,18 +71,24 @@ static void *worker_main(void *arg)
 {
 	struct worker *w = arg;
 	struct transport *transport = NULL;
+	struct guard *guard = NULL;
 	int ret;
 
 	pin(w);
 	become_io_flusher(w->config.queue.queue);
 	ret = queue_open(&transport, &w->config.queue);
+	if (ret == 0 && w->config.debug) {
+		guard = guard_open(transport);
+		ret = guard ? 0 : -ENOMEM;
+	}
 	if (ret == 0)
 		ret = script_attach(w->config.script, &transport->shared);
 	w->error = ret;
 	sem_post(&w->ready);
 	if (ret == 0)
-		ret = serve(w, transport);
+		ret = serve(w, transport, guard);
 
+	guard_close(guard);
 	if (transport)
 		transport->ops->close(transport);
 	atomic_store(&w->broken, ret != 0);

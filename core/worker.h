@@ -25,6 +25,7 @@ struct worker_config {
 	struct stats *stats;	 /* of this queue */
 	const struct ul_device *device;
 	const atomic_int *stage; /* enum stage; who moves it on writes to queue.wake_fd */
+	bool debug;		 /* put a guard between the script and the data */
 	int stop_fd;		 /* eventfd that gets 1 when the script wants its device to end */
 	int ended_fd;		 /* eventfd that gets 1 when the thread has ended */
 };
