@@ -95,6 +95,7 @@ enum ul_limit {
 	UL_NAME = 48, /* bytes of a name, its zero included */
 	UL_LAYERS = 32,
 	UL_RANGES = 16, /* of an op */
+	UL_TASKS = 1024, /* of a queue, at one time */
 	UL_COUNTERS = 128,
 	UL_HISTOGRAMS = 32,
 	UL_SHARED = 256,  /* cells of ublk.shared */

@@ -56,7 +56,7 @@ int park_open(struct ul_queue *queue)
 	uint32_t slots;
 
 	queue->park = park;
-	queue->tasks = PARK_TASKS;
+	queue->tasks = UL_TASKS;
 	slots = queue->depth + queue->tasks;
 	queue->slots = calloc(slots, sizeof(*queue->slots));
 	if (!park || !queue->slots)

@@ -13,8 +13,6 @@
 
 #include "api.h"
 
-enum { PARK_TASKS = 1024 }; /* tasks that a queue can have at one time */
-
 /* Give `queue`, whose depth is set, its slots. 0 or -ENOMEM; park_close is safe after both. */
 int park_open(struct ul_queue *queue);
 void park_close(struct ul_queue *queue);

@@ -160,20 +160,20 @@ static void serve(struct rig *rig, struct script *script, struct stats *stats,
 	struct dispatch dispatch;
 	struct transport *t;
 	struct backend *backend;
-	int count;
+	int count = 0;
 
 	run = (struct run){ .rig = rig, .answers = answers, .stage = STAGE_RUN };
 	t = run.transport = open_transport(&run);
 	need(backend_open(&backend, rig->device) == 0, "backend_open");
 	if (script)
-		need(script_attach(script, &t->shared) == 0, "script_attach");
+		rig->load = script_attach(script, &t->shared);
 	dispatch_open(&dispatch, &(struct dispatch_config){ .transport = t,
 							    .script = script,
 							    .backend = backend,
 							    .stats = stats,
 							    .device = rig->device,
 							    .stage = &run.stage });
-	while ((count = t->ops->reap(t, dispatch_deadline(&dispatch))) >= 0) {
+	while (rig->load == 0 && (count = t->ops->reap(t, dispatch_deadline(&dispatch))) >= 0) {
 		dispatch_round(&dispatch, (unsigned)count);
 		rig->stops += t->shared.stop;
 		t->shared.stop = 0;

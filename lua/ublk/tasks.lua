@@ -28,6 +28,9 @@ end
 function Task:cancel()
   local was_due = not self.cancelled and (self.slot ~= nil or queue == nil)
   self.cancelled = true
+  for i = #early, 1, -1 do
+    if early[i] == self then table.remove(early, i) end
+  end
   if queue and self.slot and not self.running and C.ul_park_cancel(queue, self.slot) == 1 then
     end_task(self)
   end
@@ -36,9 +39,6 @@ end
 
 local function begin(task)
   task.slot = table.remove(free)
-  if not task.slot then
-    error(("ublk: more than %d tasks at one time"):format(queue.tasks), 3)
-  end
   by_slot[task.slot] = task
   if task.time then
     C.ul_park_until(queue, task.slot, task.time)
@@ -47,8 +47,12 @@ local function begin(task)
   end
 end
 
+-- Errors are at level 2: those who call this return what it does, and so are on the stack no more.
 local function new(what, fn, time, period, ...)
-  if type(fn) ~= "function" then error(what .. " needs a function", 3) end
+  if type(fn) ~= "function" then error(what .. " needs a function", 2) end
+  if queue and #free == 0 or #early == C.UL_TASKS then
+    error(("%s: more than %d tasks at one time"):format(what, C.UL_TASKS), 2)
+  end
   local args = { n = select("#", ...), ... }
   local task = setmetatable({ fn = fn, args = args, time = time, period = period,
     layer = context.layer[0] }, Task)
@@ -115,9 +119,7 @@ function M.drop(slot) end_task(by_slot[slot]) end
 function M.attach(to_queue, on_error)
   queue, M.on_error = to_queue, on_error
   for slot = queue.depth + queue.tasks - 1, queue.depth, -1 do free[#free + 1] = slot end
-  for _, task in ipairs(early) do
-    if not task.cancelled then begin(task) end
-  end
+  for _, task in ipairs(early) do begin(task) end
   early = {}
 end
 

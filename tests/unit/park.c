@@ -10,7 +10,7 @@
 #include "park.h"
 #include "timer.h"
 
-enum { DEPTH = 4, SLOTS = DEPTH + PARK_TASKS };
+enum { DEPTH = 4, SLOTS = DEPTH + UL_TASKS };
 
 static struct ul_req reqs[DEPTH];
 static struct ul_queue queue;
@@ -48,7 +48,7 @@ static void assert_ready(const uint32_t *slots)
 
 static void a_queue_has_a_slot_for_each_tag_and_task(void **state)
 {
-	assert_int_equal(queue.tasks, PARK_TASKS);
+	assert_int_equal(queue.tasks, UL_TASKS);
 	READY();
 	assert_true(park_deadline(&queue) == TIMER_NEVER);
 	for (uint32_t slot = 0; slot < SLOTS; slot++)
