@@ -126,6 +126,85 @@ function M.test_small_batches()
     local device = { read = fault, write = function() end, flush = function() end }]], 4)
 end
 
+function M.test_one_handler_for_all_ops()
+  check [[
+    local count = 0
+    local device = { handler = function(op, sector)
+      if op == "flush" then count = count + 1 elseif sector == 8 then return "EIO" end
+    end }]]
+end
+
+function M.test_five_layers()
+  local run = check [[
+    local function fault() if ublk.random() < 0.001 then return "EIO" end end
+    local function mark(sector, length, buf, req) if sector == 16 then req:hit() end end
+    local function spoil(sector, length, buf) if length > 0 then buf[0] = 1 end end
+    local device = { write = fault, layers = { { name = "a", read = fault },
+      { name = "b", handler = function() end }, { name = "c", write = mark, read = mark },
+      { name = "d", data = false, read = function() end, flush = fault },
+      { name = "e", write = spoil, read = spoil } } }]]
+  lu.assertEquals(run.layers[6].name, "e")
+  lu.assertTrue(run.layers[6].seen > REQUESTS * 0.7)
+  lu.assertTrue(run.layers[4].hit > REQUESTS * 0.02)
+end
+
+function M.test_ranges()
+  local run = check [[
+    local function eio() return "EIO" end
+    local device = { layers = { { name = "one", range = "4K..12K", handler = eio },
+      { name = "list", range = { "..4K", "64K+4K", "100K.." }, read = eio, write = eio },
+      { name = "rest", handler = function() end } } }]]
+  lu.assertTrue(run.layers[2].hit > 0 and run.layers[3].hit > 0)
+  lu.assertTrue(run.layers[4].seen > REQUESTS * 0.5)
+end
+
+function M.test_counters_and_histograms_in_a_handler()
+  local run = check [[
+    local all = ublk.shared { reads = 0 }
+    local device = { read = function(sector, length, buf, req)
+      ublk.counter("reads"):add()
+      ublk.counter("bytes"):add(length)
+      ublk.histogram("sizes", "size"):record(length)
+      all:add("reads")
+      ublk.histogram("late", "time"):record(ublk.now() - req.time)
+    end }]]
+  lu.assertEquals(run.counters.reads, run.ops.read.requests)
+  lu.assertEquals(run.counters.bytes, run.ops.read.requests * 4096)
+end
+
+-- One request of a thousand waits, and so leaves the batch from the midst of the compiled loop.
+-- What follows a wait is tried a few times and then left to the interpreter.
+local function check_parked(wait)
+  local first, second, run = run_halves(([[
+    local n = 0
+    local function maybe(sector, length, buf, req)
+      n = n + 1
+      if n %% 1000 == 0 then %s end
+    end
+    local device = { read = maybe, write = maybe, flush = function() end }]]):format(wait), BATCH)
+  lu.assertStrContains(first, "JFORL")
+  lu.assertNotStrContains(first .. second, "IFORL")
+  lu.assertTrue(select(2, second:gsub("abort:", "")) < 10, second)
+  lu.assertStrContains(second, "flushed false")
+  local waits = math.floor((run.ops.read.requests + run.ops.write.requests) / 1000)
+  lu.assertEquals(run.layers[1].hit, waits)
+  lu.assertEquals(run.ops.read.errors, 0)
+end
+
+function M.test_a_few_that_sleep() check_parked "ublk.sleep(0.001)" end
+
+function M.test_a_few_that_are_forwarded() check_parked "req:forward()" end
+
+
+function M.test_many_that_wait()
+  local first, second = run_halves([[
+    local function wait(sector) if sector % 16 == 0 then ublk.sleep(0.001) end end
+    local device = { read = wait, write = wait, flush = function() end }]], BATCH, REQUESTS / 4)
+  lu.assertStrContains(first, "JFORL")
+  lu.assertNotStrContains(second, "IFORL")
+  lu.assertStrContains(second, "flushed false")
+end
+
 -- The record itself: what does not compile must be seen not to.
 function M.test_the_record_sees_what_does_not_compile()
   local first = run_halves([[

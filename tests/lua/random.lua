@@ -3,6 +3,7 @@
 local lu = require "luaunit"
 local context = require "ublk.context"
 local random = require "ublk.random"
+local rig = _G.rig
 local ublk = require "ublk"
 
 local M = {}
@@ -87,6 +88,100 @@ function M.test_randomseed_takes_whole_numbers()
     lu.assertFalse(ok, tostring(seed))
     lu.assertStrContains(message, "ublk.randomseed needs a whole number")
   end
+end
+
+-- What the layers of this list, told by their names, draw for five writes: a text for each.
+local function draws(names, seed, head)
+  local layers, requests = {}, {}
+  for i, name in ipairs(names) do
+    layers[i] = ("{ name = %q, write = draw %q }"):format(name, name)
+  end
+  for i = 1, 5 do requests[i] = { "write", i } end
+  local got = rig { seed = seed, requests = requests, script = [[
+    local ublk = require "ublk"
+    ]] .. (head or "") .. [[
+    local function draw(name)
+      return function() print(name, ("%.17g"):format(ublk.random())) end
+    end
+    return { write = draw "own", layers = { ]] .. table.concat(layers, ", ") .. " } }" }
+  lu.assertEquals(got.load, 0, got.log)
+  local drawn = {}
+  for name, number in got.log:gmatch "ublk%-lua: (%S+) (%S+)\n" do
+    drawn[name] = (drawn[name] or "") .. " " .. number
+  end
+  return drawn
+end
+
+function M.test_each_layer_has_a_stream_of_its_own()
+  local drawn = draws { "a", "b" }
+  lu.assertNotEquals(drawn.a, drawn.b)
+  lu.assertNotEquals(drawn.a, drawn.own)
+  lu.assertEquals(draws { "a", "b" }, drawn)
+  local other = draws({ "a", "b" }, 2)
+  for name in pairs(drawn) do lu.assertNotEquals(other[name], drawn[name], name) end
+end
+
+function M.test_a_layer_more_or_less_leaves_the_others_as_they_are()
+  local drawn = draws { "a", "b" }
+  local more = draws { "new", "a", "c", "b" }
+  lu.assertEquals({ more.own, more.a, more.b }, { drawn.own, drawn.a, drawn.b })
+  lu.assertNotEquals(more.new, more.c)
+  lu.assertEquals(draws({ "b" }).b, drawn.b)
+  lu.assertEquals(draws({}).own, drawn.own)
+end
+
+function M.test_layers_of_one_name_have_two_streams()
+  local drawn = draws { "x", "x" }
+  local numbers_of_x, seen = {}, {}
+  for number in drawn.x:gmatch "%S+" do
+    lu.assertNil(seen[number])
+    seen[number] = true
+    numbers_of_x[#numbers_of_x + 1] = number
+  end
+  lu.assertEquals(#numbers_of_x, 10)
+  -- The first of them is the one that it would be alone.
+  lu.assertEquals((" " .. numbers_of_x[1]), draws({ "x" }).x:match "^ %S+")
+end
+
+function M.test_what_the_script_draws_as_it_loads_is_of_the_device()
+  local drawn = draws { "a" }
+  local later = draws({ "a" }, 1, "print(('load %.17g'):format(ublk.random()))\n")
+  lu.assertEquals(later.a, drawn.a)
+  local function first(text, n) return text:match("^" .. (" %S+"):rep(n)) end
+  lu.assertEquals(later.load .. first(later.own, 4), drawn.own)
+end
+
+function M.test_randomseed_in_the_script_holds_for_all_layers()
+  local drawn = draws({ "a" }, 1, "ublk.randomseed(7)\n")
+  lu.assertEquals(draws({ "a" }, 2, "ublk.randomseed(7)\n"), drawn)
+  lu.assertNotEquals(draws({ "a" }, 1, "ublk.randomseed(8)\n").a, drawn.a)
+  lu.assertNotEquals(draws({ "a" }, 1).a, drawn.a)
+end
+
+function M.test_a_handler_that_waits_goes_on_with_its_own_stream()
+  local script = [[
+    local ublk = require "ublk"
+    local function draw(name, wait)
+      return function(sector)
+        if wait then %s end
+        print(name, sector, ("%%.17g"):format(ublk.random()))
+      end
+    end
+    ublk.every(0.0001, function() ublk.random() end)
+    return { layers = { { name = "a", write = draw("a", true) },
+      { name = "b", write = draw "b" } } }
+    ]]
+  local function lines(wait)
+    local requests, list = {}, {}
+    for i = 1, 5 do requests[i] = { "write", i } end
+    local got = rig { requests = requests, script = script:format(wait) }
+    for line in got.log:gmatch "[^\n]+" do list[#list + 1] = line end
+    table.sort(list)
+    return list
+  end
+  local plain = lines ""
+  lu.assertEquals(#plain, 10)
+  lu.assertEquals(lines "ublk.sleep(sector / 1000)", plain)
 end
 
 return lu.LuaUnit.new():runSuiteByInstances { { "random", M } }
