@@ -204,15 +204,17 @@ static void join_workers(struct server *s)
 		{ .fd = s->link->fd, .events = POLLIN },
 	};
 	uint64_t ended = 0;
-	eventfd_t asked;
 
 	while (ended < s->running) {
 		if (poll(fds, sizeof(fds) / sizeof(fds[0]), -1) < 0)
 			continue; /* EINTR: a debugger */
 		if (fds[0].revents)
 			ended += count_ended(s);
-		if (fds[1].revents && eventfd_read(s->stop_fd, &asked) == 0)
+		if (fds[1].revents) {
 			link_send(s->link, 0);
+			/* Once: nobody reads a second one, and the socket would fill up. */
+			fds[1].fd = -1;
+		}
 		if (fds[2].revents && !pass_on_stage(s))
 			fds[2].fd = -1; /* this process is about to be killed */
 	}
