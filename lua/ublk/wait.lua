@@ -54,25 +54,34 @@ local function check_name(what, name)
   if type(name) ~= "string" then error(what .. " needs a name", 3) end
 end
 
-local function wait_in(list_of, name, slot)
-  local list = list_of[name] or {}
-  list_of[name] = list
-  list[#list + 1] = slot
-  word[slot] = nil
-  loop.suspend(slot)
-  return word[slot]
-end
-
 local function wake(slot, with)
   word[slot] = with
   C.ul_park_wake(queue, slot)
 end
 
---- Wait until somebody releases `name`; returns the verdict that he gives. "EIO" when the device
--- is about to end: nobody is to keep it.
+-- The device is about to end, and nobody is to keep a request of it. Tasks keep none: they wait on.
+local function must_let_go(slot)
+  return queue.stopping ~= 0 and slot < queue.depth
+end
+
+-- Returns what the slot is woken with.
+local function wait_in(list_of, name, slot)
+  word[slot] = nil
+  if must_let_go(slot) then
+    wake(slot, "EIO") -- and it stops here all the same: a handler may wait in a loop
+  else
+    local list = list_of[name] or {}
+    list_of[name] = list
+    list[#list + 1] = slot
+  end
+  loop.suspend(slot)
+  return word[slot]
+end
+
+--- Wait until somebody releases `name`; returns the verdict that he gives. "EIO" in a handler when
+-- the device is about to end.
 function M.hold(name)
   check_name("ublk.hold", name)
-  if queue and queue.stopping ~= 0 then return "EIO" end
   return wait_in(held, name, slot_for "ublk.hold")
 end
 
@@ -86,11 +95,10 @@ function M.release(name, verdict)
   return #list
 end
 
---- Wait for a signal of `name`, or take one that was given before. Returns nil, or "EIO" when the
--- device is about to end.
+--- Wait for a signal of `name`, or take one that was given before. Returns nil, or "EIO" in a
+-- handler when the device is about to end.
 function M.wait(name)
   check_name("ublk.wait", name)
-  if queue and queue.stopping ~= 0 then return "EIO" end
   if (permits[name] or 0) > 0 then
     permits[name] = permits[name] - 1
     return nil
@@ -115,14 +123,21 @@ function M.signal(name, n)
   permits[name] = (permits[name] or 0) + n - woken
 end
 
---- The device is about to end: nobody waits for a name any more.
+local function let_go(list_of)
+  for name, list in pairs(list_of) do
+    local rest = {}
+    for _, slot in ipairs(list) do
+      if must_let_go(slot) then wake(slot, "EIO") else rest[#rest + 1] = slot end
+    end
+    list_of[name] = rest
+  end
+end
+
+--- The device is about to end: no handler waits for a name any more.
 function M.stopping()
   queue.stopping = 1
-  for name in pairs(held) do M.release(name, "EIO") end
-  for _, list in pairs(waiting) do
-    for _, slot in ipairs(list) do wake(slot, "EIO") end
-  end
-  waiting = {}
+  let_go(held)
+  let_go(waiting)
 end
 
 -- Have the backing do what the slot's `io` says; 0 or a negative errno.
