@@ -62,6 +62,20 @@ struct ul_req {
 };
 
 /*
+ * What a handler gets: the request above, without what is not its business. The
+ * fields lie as those do (core/script.c asserts it).
+ */
+struct ul_view {
+	double sector, time;
+	uint64_t _buf;
+	uint32_t length, flags;
+	int32_t _verdict;
+	uint16_t tag, queue;
+	uint8_t op, _marks;
+	uint8_t _pad[6];
+};
+
+/*
  * Something that may wait: the handler of tag N is slot N, tasks have the slots
  * from `depth` on. It waits for one thing at a time.
  */
@@ -94,7 +108,7 @@ struct ul_queue {
 enum ul_limit {
 	UL_NAME = 48, /* bytes of a name, its zero included */
 	UL_LAYERS = 32,
-	UL_RANGES = 16, /* of an op */
+	UL_RANGES = 16,	 /* of an op */
 	UL_TASKS = 1024, /* of a queue, at one time */
 	UL_COUNTERS = 128,
 	UL_HISTOGRAMS = 32,

@@ -19,6 +19,20 @@
 #include "log.h"
 #include "script_memory.h"
 
+#define SAME_PLACE(view, req) \
+	_Static_assert(offsetof(struct ul_view, view) == offsetof(struct ul_req, req), #req)
+SAME_PLACE(sector, sector);
+SAME_PLACE(time, time);
+SAME_PLACE(_buf, buf);
+SAME_PLACE(length, length);
+SAME_PLACE(flags, flags);
+SAME_PLACE(_verdict, verdict);
+SAME_PLACE(tag, tag);
+SAME_PLACE(queue, queue);
+SAME_PLACE(op, op);
+SAME_PLACE(_marks, marks);
+_Static_assert(sizeof(struct ul_view) == sizeof(struct ul_req), "size");
+
 enum { SLOT_ENGINE = 1 }; /* on the stack of a state: the module table */
 
 /* A fiber is a coroutine that serves batches and tasks, and stops where a handler waits. */

@@ -25,11 +25,11 @@ local function let_go(names)
 end
 
 local function gather(req)
-  local name, names = "tag " .. req.tag, turn
+  local name, names = req.tag, turn
   names[#names + 1] = name
   if #names == 1 then
     turns:add()
-    names.limit = ublk.at(ublk.now() + opt.time, function() let_go(names) end)
+    names.limit = ublk.after(opt.time, function() let_go(names) end)
   end
   if #names >= opt.count then
     turn = {}

@@ -13,11 +13,10 @@ local opt = ublk.options {
   range = { default = "all", type = "range", help = "where they wait; a flush has no place" },
 }
 
-local from, to = unpack(opt.time)
-assert(to < math.huge, "time=: a range that ends is needed")
+assert(opt.time[2] < math.huge, "time=: a range that ends is needed")
 
 local function wait()
-  if ublk.random() < opt.rate then ublk.sleep(from + ublk.random() * (to - from)) end
+  if ublk.random() < opt.rate then ublk.sleep(opt.time) end
 end
 
 local memory = opt.file == ""

@@ -28,7 +28,7 @@ local function hang()
   if not hangs then
     hangs = true
     ublk.log("the disk hangs")
-    ublk.at(ublk.now() + opt.time, let_go)
+    ublk.after(opt.time, let_go)
   end
   stuck:add()
   return ublk.hold "stuck"

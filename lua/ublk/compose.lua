@@ -31,7 +31,7 @@ end
 local line = [[
 %s layer[0] = $i stats[$i].seen = stats[$i].seen + 1 %s
 if verdict ~= nil then stats[$i].hit = stats[$i].hit + 1 return verdict end
-if req.marks ~= 0 then verdict = after(req, $i) if verdict ~= nil then return verdict end end %s]]
+if req._marks ~= 0 then verdict = after(req, $i) if verdict ~= nil then return verdict end end %s]]
 
 local function layer_line(layer, op, guarded)
   local ranges = guarded and layers.range_of(layer, op)

@@ -12,6 +12,7 @@ local Counter = {}
 
 --- counter:add([n]): count one, or `n`. The count is counter.value, which may be set too.
 function Counter.add(counter, n)
+  if n ~= nil and type(n) ~= "number" then error("counter:add needs a number", 2) end
   counter.value = counter.value + (n or 1)
 end
 

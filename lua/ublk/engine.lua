@@ -140,7 +140,7 @@ end
 --- Tie the loaded script to `queue` (struct ul_queue *). `idle` and `parking` as in loop.new.
 function M.attach(queue, idle, parking)
   queue = ffi.cast("struct ul_queue *", queue)
-  local on_error = loaded.on_error or "EIO"
+  local on_error = device.on_error(loaded)
   local at_work = stack.new(loaded_layers, queue, set_up_layers(), on_error)
   running = loop.new(queue, at_work.chains, at_work.mistakes, tasks, idle, parking)
   wait.attach(queue, running, at_work)

@@ -61,7 +61,8 @@ ublk.wait, ublk.signal = wait.wait, wait.signal
 ublk.backing = wait.backing
 
 --- Functions beside the I/O; see tasks.lua.
-ublk.spawn, ublk.at, ublk.every = tasks.spawn, tasks.at, tasks.every
+ublk.spawn, ublk.every = tasks.spawn, tasks.every
+ublk.at, ublk.after = tasks.at, tasks.after
 
 --- Text to a table { from, to } of bytes, or with "time" as second argument of seconds; or nil
 -- and what is accepted. See units.lua for how a range is written.

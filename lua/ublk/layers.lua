@@ -28,8 +28,9 @@ local has_place = {
 
 -- { "0", "1M" } is one range, { "0..1M", "1G.." } and { { 0, "1M" }, … } are lists.
 local function is_list(value)
-  local first = type(value) == "table" and value[1]
-  return type(first) == "table" or type(first) == "string" and units.range(first) ~= nil
+  if type(value) ~= "table" then return false end
+  local first = value[1]
+  return first == nil or type(first) == "table" or type(first) == "string" and units.range(first) ~= nil
 end
 
 -- Sorted, and what touches joined; so the order in which they are said does not matter.
@@ -119,6 +120,16 @@ local function push(stack, layer)
   stack[#stack + 1] = layer
 end
 
+local function check_fields(layer, place)
+  for name in pairs(layer) do
+    if not is_field(name) then
+      error(("%s: unknown field %q; a layer has %s"):format(place, tostring(name),
+        table.concat(M.fields, ", ")), 0)
+    end
+  end
+end
+
+-- A layer that is false is left out: `layers = { a, opt.slow and b, c }`.
 local function push_list(stack, list, where)
   if type(list) ~= "table" then fail(where, "layers", list, "a list of tables") end
   for key in pairs(list) do
@@ -128,15 +139,12 @@ local function push_list(stack, list, where)
     end
   end
   for i = 1, #list do
-    local place = ("%slayers[%d]"):format(where, i)
-    if type(list[i]) ~= "table" then fail(where, ("layers[%d]"):format(i), list[i], "a table") end
-    for name in pairs(list[i]) do
-      if not is_field(name) then
-        error(("%s: unknown field %q; a layer has %s"):format(place, tostring(name),
-          table.concat(M.fields, ", ")), 0)
-      end
+    local place = ("layers[%d]"):format(i)
+    if list[i] then
+      if type(list[i]) ~= "table" then fail(where, place, list[i], "a table") end
+      check_fields(list[i], where .. place)
+      push(stack, layer_from(list[i], where .. place .. ".", "layer " .. i))
     end
-    push(stack, layer_from(list[i], place .. ".", "layer " .. i))
   end
 end
 
@@ -154,14 +162,16 @@ function M.stack(device, is_device)
   return stack
 end
 
---- Does `layer` have a say in `op`?
-function M.handles(layer, op)
-  return layer.handler ~= nil or layer[M.op_name[op]] ~= nil
-end
-
 --- The sectors in which `layer` looks at `op`, a list of { first, end }; nil: everywhere.
 function M.range_of(layer, op)
   return has_place[op] and layer.range or nil
+end
+
+--- Does `layer` have a say in `op`? Not where its range is an empty list.
+function M.handles(layer, op)
+  local range = M.range_of(layer, op)
+  if range and #range == 0 then return false end
+  return layer.handler ~= nil or layer[M.op_name[op]] ~= nil
 end
 
 --- Where `stack` wants to see `op`: false nowhere, true everywhere, or a list of { first, end }.

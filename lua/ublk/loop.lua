@@ -13,8 +13,8 @@ local report = require "ublk.report"
 local M = {}
 
 -- Handlers get their request by this type: FFI refuses to write through it, so that no script can
--- change which tag is answered or what the backing is asked to do.
-local view = ffi.typeof "const struct ul_req *"
+-- change which tag is answered or what the backing is asked to do, and gives no pointer.
+local view = ffi.typeof "const struct ul_view *"
 
 local PASS, DONE, HIT = C.UL_PASS, C.UL_DONE, C.UL_MARK_HIT
 local EIO = errno.verdict.EIO

@@ -41,6 +41,10 @@ local parsers = {
     local number = tonumber(value)
     return number == number and number or nil, "a number"
   end,
+  integer = function(value)
+    local number = tonumber(value)
+    return number and number % 1 == 0 and number or nil, "a whole number"
+  end,
   bool = function(value)
     local known = { ["true"] = true, yes = true, on = true, ["1"] = true,
       ["false"] = false, no = false, off = false, ["0"] = false }
@@ -76,7 +80,8 @@ local attributes = { default = true, type = true, help = true, values = true, re
   of = true, min = true, max = true }
 
 -- Types that have an order, for min and max.
-local ordered = { size = true, time = true, rate = true, number = true }
+local ordered = { size = true, time = true, rate = true, number = true,
+  integer = true }
 
 local function sorted_keys(t)
   local keys = {}

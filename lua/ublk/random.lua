@@ -36,7 +36,11 @@ function M.random(m, n)
   local r = C.ul_rng_next(rngs + layer[0])
   if not m then return r end
   if not n then m, n = 1, m end
-  if m > n then error("ublk.random: the interval is empty", 2) end
+  if type(m) ~= "number" or type(n) ~= "number" or m % 1 ~= 0 or n % 1 ~= 0 then
+    error("ublk.random needs whole numbers", 2)
+  elseif m > n then
+    error("ublk.random: the interval is empty", 2)
+  end
   return m + math.floor(r * (n - m + 1))
 end
 

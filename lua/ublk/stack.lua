@@ -27,14 +27,16 @@ function M.new(stack, queue, stats, on_error)
   local self = { chains = {} }
   local hooks, below, own, bottom = { stats = stats }, {}, nil, #stack - 1
 
-  function hooks.forwarded(req) return bit.band(req.marks, FORWARDED) ~= 0 end
+  local function was_forwarded(req) return bit.band(req.marks, FORWARDED) ~= 0 end
+
+  function hooks.forwarded(view) return bit.band(view._marks, FORWARDED) ~= 0 end
 
   -- The handler of the layer said nothing, but it has held the request up, or forwarded it: then
   -- it is done, or has failed, by what forward said.
   function hooks.after(view, index)
     local req = queue.reqs + view.tag
     stats[index].hit = stats[index].hit + 1
-    if hooks.forwarded(req) then
+    if was_forwarded(req) then
       local result = as_verdict(queue.slots[req.tag].result)
       return result == DONE or result
     end
@@ -64,7 +66,7 @@ function M.new(stack, queue, stats, on_error)
     if not decide then return PASS end
     req.marks = 0
     local ok, verdict = xpcall(decide, own.catch, req.sector, req.length, self.buffer(req),
-      ffi.cast("const struct ul_req *", req))
+      ffi.cast("const struct ul_view *", req))
     local number = ok and (verdict == nil and PASS or verdict == true and DONE
       or errno.verdict[verdict]) or own.mistaken(req, ok, verdict)
     context.layer[0] = layer
@@ -78,7 +80,7 @@ function M.new(stack, queue, stats, on_error)
 
   -- on_error = "pass": as if the layer had said nothing.
   local function pass(req, index)
-    if hooks.forwarded(req) then return as_verdict(queue.slots[req.tag].result) end
+    if was_forwarded(req) then return as_verdict(queue.slots[req.tag].result) end
     context.layer[0] = index
     return self.ask_below(req.tag)
   end

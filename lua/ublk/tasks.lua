@@ -1,8 +1,8 @@
 -- SPDX-License-Identifier: MIT
 -- Functions of the script that run beside its handlers, once or again and
--- again: ublk.spawn, ublk.at, ublk.every. Each has a slot of the queue, so it
--- can wait as a handler can. Asked for while the script loads, they begin with
--- the device.
+-- again: ublk.spawn, ublk.at, ublk.after, ublk.every. Each has a slot of the
+-- queue, so it can wait as a handler can. Asked for while the script loads,
+-- they begin with the device.
 local C = require "ublk.ffi"
 local context = require "ublk.context"
 local report = require "ublk.report"
@@ -71,16 +71,24 @@ function M.spawn(fn, ...)
   return new("ublk.spawn", fn, nil, nil, ...)
 end
 
---- Run fn() when ublk.now() has come to `time`: seconds, or a text such as "5s".
-function M.at(time, fn)
-  return new("ublk.at", fn, seconds("ublk.at", time))
+-- What ublk.now() says; 0 while the script loads.
+local function now() return queue and C.ul_now(queue) or 0 end
+
+--- Run fn(...) when ublk.now() has come to `time`: seconds, or a text such as "5s".
+function M.at(time, fn, ...)
+  return new("ublk.at", fn, seconds("ublk.at", time), nil, ...)
 end
 
---- Run fn() every `period`, first after one. When fn takes longer, what it missed is left out.
-function M.every(period, fn)
+--- Run fn(...) when `delay` has passed, seconds or text: from now, or from the device's start.
+function M.after(delay, fn, ...)
+  return new("ublk.after", fn, now() + seconds("ublk.after", delay), nil, ...)
+end
+
+--- Run fn(...) every `period`, first after one. When fn takes longer, what it missed is left out.
+function M.every(period, fn, ...)
   period = seconds("ublk.every", period)
   if period == 0 then error("ublk.every needs a time above 0", 2) end
-  return new("ublk.every", fn, (queue and C.ul_now(queue) or 0) + period, period)
+  return new("ublk.every", fn, now() + period, period, ...)
 end
 
 local function run_once(task)

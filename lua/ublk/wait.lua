@@ -5,6 +5,7 @@
 local ffi = require "ffi"
 local C = require "ublk.ffi"
 local errno = require "ublk.errno"
+local random = require "ublk.random"
 local units = require "ublk.units"
 
 local M = {}
@@ -41,17 +42,32 @@ function M.now()
   return queue and C.ul_now(queue) or 0
 end
 
---- Wait `time`: seconds, or a text such as "5ms".
-function M.sleep(time)
+-- Seconds from what a user wrote; an error of the caller's caller.
+local function seconds_of(what, time)
   local seconds, accepted = units.time(time)
-  if not seconds then error("ublk.sleep needs " .. accepted, 2) end
+  if not seconds then error(("%s needs %s"):format(what, accepted), 3) end
+  return seconds
+end
+
+--- Wait `time`: seconds, a text such as "5ms", or { from, to } in seconds, an option of type range,
+-- of which one is drawn.
+function M.sleep(time)
+  local seconds
+  if type(time) == "table" then
+    local from, to = seconds_of("ublk.sleep", time[1]), seconds_of("ublk.sleep", time[2])
+    seconds = from + random.random() * (to - from)
+  else
+    seconds = seconds_of("ublk.sleep", time)
+  end
   local slot = slot_for "ublk.sleep"
   C.ul_park_until(queue, slot, C.ul_now(queue) + seconds)
   loop.suspend(slot)
 end
 
 local function check_name(what, name)
-  if type(name) ~= "string" then error(what .. " needs a name", 3) end
+  if type(name) ~= "string" and type(name) ~= "number" then
+    error(what .. " needs a name, a text or a number", 3)
+  end
 end
 
 local function wake(slot, with)
@@ -64,9 +80,19 @@ local function must_let_go(slot)
   return queue.stopping ~= 0 and slot < queue.depth
 end
 
--- Returns what the slot is woken with.
-local function wait_in(list_of, name, slot)
+local function remove(list_of, name, slot)
+  for i, other in ipairs(list_of[name] or {}) do
+    if other == slot then table.remove(list_of[name], i) return end
+  end
+end
+
+-- Returns what the slot is woken with; "ETIMEDOUT" when that does not happen in `seconds`, if any.
+local function wait_in(list_of, name, slot, seconds)
   word[slot] = nil
+  if seconds then
+    word[slot] = "ETIMEDOUT"
+    C.ul_park_until(queue, slot, C.ul_now(queue) + seconds)
+  end
   if must_let_go(slot) then
     wake(slot, "EIO") -- and it stops here all the same: a handler may wait in a loop
   else
@@ -75,14 +101,17 @@ local function wait_in(list_of, name, slot)
     list[#list + 1] = slot
   end
   loop.suspend(slot)
+  if word[slot] == "ETIMEDOUT" then remove(list_of, name, slot) end
   return word[slot]
 end
 
---- Wait until somebody releases `name`; returns the verdict that he gives. "EIO" in a handler when
--- the device is about to end.
-function M.hold(name)
+--- Wait until somebody releases `name`; returns the verdict that he gives. "ETIMEDOUT" when nobody
+-- does in `timeout` (seconds or text, default: for ever), "EIO" in a handler when the device is
+-- about to end.
+function M.hold(name, timeout)
   check_name("ublk.hold", name)
-  return wait_in(held, name, slot_for "ublk.hold")
+  local seconds = timeout and seconds_of("ublk.hold", timeout)
+  return wait_in(held, name, slot_for "ublk.hold", seconds)
 end
 
 --- Let all that hold `name` go on with `verdict`, in the order in which they came. Returns how
@@ -95,15 +124,17 @@ function M.release(name, verdict)
   return #list
 end
 
---- Wait for a signal of `name`, or take one that was given before. Returns nil, or "EIO" in a
--- handler when the device is about to end.
-function M.wait(name)
+--- Wait for a signal of `name`, or take one that was given before. Returns nil; "ETIMEDOUT" when
+-- none comes in `timeout` (seconds or text, default: for ever), "EIO" in a handler when the device
+-- is about to end.
+function M.wait(name, timeout)
   check_name("ublk.wait", name)
+  local seconds = timeout and seconds_of("ublk.wait", timeout)
   if (permits[name] or 0) > 0 then
     permits[name] = permits[name] - 1
     return nil
   end
-  return wait_in(waiting, name, slot_for "ublk.wait")
+  return wait_in(waiting, name, slot_for "ublk.wait", seconds)
 end
 
 --- Let `n` (default 1) that wait for `name` go on, first come first; what nobody waits for is kept.
@@ -233,6 +264,6 @@ function methods.hit(view)
   req.marks = bit.bor(req.marks, C.UL_MARK_HIT)
 end
 
-ffi.metatype("struct ul_req", { __index = methods })
+ffi.metatype("struct ul_view", { __index = methods })
 
 return M

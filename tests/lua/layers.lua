@@ -92,6 +92,18 @@ function M.test_functions_of_each_layer()
   lu.assertIsFalse(stack[2].data)
 end
 
+function M.test_a_layer_that_is_false_is_left_out()
+  local stack = describe { layers = { { name = "a", read = f }, false, { name = "c", read = f } } }
+  lu.assertEquals({ stack[2].name, stack[3].name, #stack }, { "a", "c", 3 })
+end
+
+function M.test_an_empty_range_is_nowhere()
+  local stack, c = describe { layers = { { range = {}, read = f, flush = f } } }
+  lu.assertIsFalse(layers.interest(stack, C.UL_OP_READ))
+  lu.assertIsTrue(layers.interest(stack, C.UL_OP_FLUSH)) -- it has no place
+  lu.assertEquals(c.op_mask, bit.lshift(1, C.UL_OP_FLUSH))
+end
+
 function M.test_wrong_layers_are_named_by_their_place()
   local cases = {
     { { layers = 5 }, "layers = 5: needs a list of tables" },
@@ -104,7 +116,6 @@ function M.test_wrong_layers_are_named_by_their_place()
     { { layers = { { name = ("x"):rep(48) } } }, ": needs a name of at most 47 bytes" },
     { { layers = { { data = 1 } } }, "layers[1].data = 1: needs true or false" },
     { { layers = { { range = "x" } } }, 'layers[1].range = "x": needs a range such as 0..1M' },
-    { { layers = { { range = {} } } }, ": needs a range such as" },
     { { layers = { { range = { "0..1M", "x" } } } }, ": needs a range such as" },
     { { layers = { { range = "1M..1K" } } }, "needs a range that does not end before it begins" },
     { { layers = { { size = "1M" } } }, 'layers[1]: unknown field "size"' },
@@ -203,7 +214,7 @@ local function ask(spec, sector, first)
   local stats = ffi.new("struct ul_layer_stats[?]", #stack)
   local chain = compose.chain(stack, C.UL_OP_READ, first or 0,
     { stats = stats + 0, after = error, forwarded = error })
-  return chain(sector, 512, nil, ffi.new "struct ul_req")
+  return chain(sector, 512, nil, ffi.new "struct ul_view")
 end
 
 local function eio() return "EIO" end

@@ -38,6 +38,13 @@ function M.test_values_have_their_types()
     g = "two" })
 end
 
+function M.test_an_integer_is_whole()
+  lu.assertEquals(given({ "n=-8" }, { n = { type = "integer" } }), { n = -8 })
+  for _, word in ipairs { "2.5", "x", "nan", "inf" } do
+    lu.assertStrContains(usage({ "n=" .. word }, { n = { type = "integer" } }), "a whole number")
+  end
+end
+
 function M.test_without_a_type_it_is_a_string()
   lu.assertEquals(given({ "name=5" }, { name = {} }), { name = "5" })
   lu.assertEquals(given({ "name=" }, { name = {} }), { name = "" })
@@ -198,7 +205,7 @@ function M.test_mistakes_of_the_declaration_are_the_authors()
   lu.assertStrContains(declaration_error "{ a = { typ = 'size' } }",
     'a: unknown attribute "typ"; there are default, help, max, min, of, required, type, values')
   lu.assertStrContains(declaration_error "{ a = { type = 'sise' } }",
-    'a: unknown type "sise"; there are bool, enum, errno, list, number, range, rate, size, string, '
+    'a: unknown type "sise"; there are bool, enum, errno, integer, list, number, range, rate, size, string, '
       .. 'time')
   for _, values in ipairs { "", "values = 5", "values = {}", "values = { {} }" } do
     lu.assertStrContains(declaration_error("{ a = { type = 'enum', " .. values .. " } }"),
@@ -214,7 +221,7 @@ function M.test_mistakes_of_the_declaration_are_the_authors()
   for _, text in ipairs { "type = 'size', min = 'x'", "type = 'bool', max = 1", "max = 'a'",
     "type = 'list', min = 1", "type = 'range', max = '1M'" } do
     lu.assertStrContains(declaration_error("{ a = { " .. text .. " } }"),
-      "needs a value of its type, which is one of number, rate, size, time")
+      "needs a value of its type, which is one of integer, number, rate, size, time")
   end
   lu.assertStrContains(declaration_error "{ ['a-b'] = {} }", '"a-b": an option\'s name is letters')
   lu.assertStrContains(declaration_error "'size'", "ublk.options needs a table")

@@ -49,6 +49,13 @@ function M.test_at_runs_once_at_its_time()
     end) ]], "one 1\npast 1\nfive 5\n")
 end
 
+function M.test_after_counts_from_where_it_is_asked_for_and_passes_arguments()
+  lu.assertEquals(run [[
+    ublk.after("3s", print, "three")
+    ublk.at(1, function(who) ublk.after(1, function(x) print(who, x, ublk.now()) end, "b") end, "a")
+    ]], "a b 2\nthree\n")
+end
+
 function M.test_every_runs_again_and_again_first_after_one()
   lu.assertEquals(run([[ublk.every("2s", function() print(ublk.now()) end)]], 7), "2\n4\n6\n")
 end

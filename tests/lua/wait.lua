@@ -103,7 +103,7 @@ end
 function M.test_times_and_names_that_are_none()
   for text, said in pairs { ["sleep(-1)"] = "ublk.sleep needs a time", ["sleep 'x'"] =
     "ublk.sleep needs a time", ["sleep()"] = "ublk.sleep needs a time", ["hold()"] =
-    "ublk.hold needs a name", ["hold(5)"] = "ublk.hold needs a name", ["release()"] =
+    "ublk.hold needs a name", ["hold(nil, 1)"] = "ublk.hold needs a name", ["hold('x', 'y')"] = "ublk.hold needs a time", ["release()"] =
     "ublk.release needs a name", ["wait {}"] = "ublk.wait needs a name", ["signal()"] =
     "ublk.signal needs a name", ["signal('x', 0)"] = "ublk.signal needs a whole number from 1",
     ["signal('x', 1.5)"] = "ublk.signal needs a whole", ["signal('x', '1')"] =
@@ -125,6 +125,45 @@ function M.test_release_lets_all_go_on_in_their_order()
     return true ]], { { "write", 0 }, { "write", 1 }, { "write", 2 }, { "write", 3 } })
   lu.assertEquals(log, "released 3 0\n0 ENOSPC\n1 ENOSPC\n2 ENOSPC\n")
   lu.assertEquals(results, { -28, -28, -28, 512 })
+end
+
+function M.test_a_hold_and_a_wait_may_have_a_limit()
+  local log, results = writes([[
+    if sector == 0 then
+      local verdict = ublk.hold("x", "2s")
+      print("hold", verdict, ublk.now())
+      return verdict
+    elseif sector == 1 then
+      print("wait", ublk.wait(7, 1), ublk.now())
+      print("released", ublk.release "x") -- it has one that waits
+    elseif sector == 2 then
+      ublk.sleep(3)
+      print("late", ublk.release "x") -- nobody is left in it
+      ublk.signal(7)
+      print("taken", ublk.wait(7, 1)) -- the one that gave up took none
+    end ]], { { "write", 0 }, { "write", 1 }, { "write", 2 } })
+  lu.assertEquals(log, "wait ETIMEDOUT 1\nreleased 1\nhold nil 1\nlate 0\ntaken nil\n")
+  lu.assertEquals(results, { 512, 512, 512 })
+end
+
+function M.test_a_hold_that_nobody_releases_times_out()
+  local log, results = writes([[ return ublk.hold("x", 5) ]], { { "write", 0 } })
+  lu.assertEquals(log, "")
+  lu.assertEquals(results, { -110 })
+end
+
+function M.test_sleep_draws_from_a_range()
+  local log = writes([[
+    for _ = 1, 200 do
+      local start = ublk.now()
+      ublk.sleep { 0.25, 0.5 }
+      local took = ublk.now() - start
+      assert(took > 0.25 - 1e-9 and took < 0.5 + 1e-9, took)
+    end
+    local start = ublk.now()
+    ublk.sleep { 2, 2 }
+    print(ublk.now() - start > 1.999) ]])
+  lu.assertEquals(log, "true\n")
 end
 
 function M.test_release_gives_any_verdict()

@@ -258,8 +258,8 @@ static void changing_a_request_does_not_misdirect_its_answer(void **state)
 {
 	static const char *const bodies[] = {
 		"req.tag = 5",	       "req.tag = 9999",      "req.op = 250; return 'EIO'",
-		"req.length = 2 ^ 31", "req.sector = 2 ^ 53", "req.verdict = 99; return 'EIO'",
-		"req.buf = nil",
+		"req.length = 2 ^ 31", "req.sector = 2 ^ 53", "req._verdict = 99; return 'EIO'",
+		"req._buf = 0",
 	};
 
 	for (unsigned i = 0; i < ARRAY_SIZE(bodies); i++) {
