@@ -237,6 +237,9 @@ function M.test_a_layer_looks_where_c_has_not()
   lu.assertEquals(ask(open, 0), "ENOSPC")
   lu.assertEquals(ask(open, 15), "EIO")
   lu.assertEquals(ask(open, 16), "ENOSPC")
+  -- As many as that of a layer, but more.
+  lu.assertNil(ask({ layers = { { range = "0..4K", read = eio },
+    { range = "4K..8K", write = eio }, { range = "4K..8K", read = f } } }, 8))
   -- From a lower layer on: C has looked for the upper one, too.
   lu.assertEquals(ask(two, 32, 2), "ENOSPC")
   lu.assertNil(ask({ layers = { { range = "4K..8K", read = eio } } }, 0, 1))

@@ -155,6 +155,8 @@ function M.test_slots_of_cancelled_tasks_are_used_again()
         ublk.at(ublk.now() + 5, error):cancel()
         local task = ublk.spawn(function() ublk.sleep(0.001) ran:add() end)
         if i % 2 == 0 then task:cancel() end
+        local again
+        again = ublk.every(0.0001, function() again:cancel() end)
         ublk.sleep(0.0005)
       end
     end) ]], 20)

@@ -211,14 +211,14 @@ end
 
 function M.test_signals_are_counted()
   local log, results = writes([[
-    if sector == 0 then ublk.signal "x" return end
+    if sector == 0 then print "signal" ublk.signal "x" return end
     if sector == 1 then ublk.signal("x", 3) return end
     print("wait", sector)
     print("done", sector, ublk.wait "x") ]], { { "write", 0 }, { "write", 2 }, { "write", 3 },
     { "write", 4 }, { "write", 1 }, { "write", 5 }, { "write", 6 }, { "write", 0 } })
-  lu.assertEquals(log, "wait 2\ndone 2 nil\n" -- which was signalled before
+  lu.assertEquals(log, "signal\nwait 2\ndone 2 nil\n" -- which was signalled before
     .. "wait 3\nwait 4\ndone 3 nil\ndone 4 nil\n" -- two of three,
-    .. "wait 5\ndone 5 nil\nwait 6\ndone 6 nil\n") -- and the third is kept for the next
+    .. "wait 5\ndone 5 nil\nwait 6\nsignal\ndone 6 nil\n") -- and the third is kept for the next
   lu.assertEquals(results[8], 512)
 end
 

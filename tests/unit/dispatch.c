@@ -374,10 +374,13 @@ static void the_end_by_force_answers_what_waits_and_runs_no_script(void **state)
 	struct rig rig = {
 		.script = "local ublk = require 'ublk'\n"
 			  "ublk.every(1, function() print 'task' end)\n"
+			  "local turns = ublk.counter 'turns'\n" /* always something to do */
+			  "local function again() turns:add() ublk.spawn(again) end\n"
+			  "ublk.spawn(again)\n"
 			  "return { size = '1M',\n"
 			  "  write = function(s) print('in')\n"
-			  "    if s == 0 then ublk.hold('x') elseif s == 1 then ublk.sleep(1)\n"
-			  "    else ublk.wait('y') end print('out') end,\n"
+			  "    if s == 0 then ublk.hold('x') elseif s == 1 then ublk.wait('y')\n"
+			  "    else ublk.sleep(1) end print('out') end,\n"
 			  "  read = function() print('read') end }",
 		.batch = 1,
 		.requests = three_writes_and_a_read,
@@ -392,6 +395,8 @@ static void the_end_by_force_answers_what_waits_and_runs_no_script(void **state)
 		assert_int_equal(rig.answers[i].result, -EIO);
 	assert_int_equal(rig.stats->op[UL_OP_WRITE].errors, 3);
 	assert_string_equal(rig.log, "ublk-lua: in\nublk-lua: in\nublk-lua: in\n");
+	/* As much as three rounds allow, one for each write. */
+	assert_true(rig.stats->script.counter[0].value == 3 * (RIG_DEPTH + UL_TASKS));
 }
 
 static void only_what_touches_the_ranges_reaches_the_script(void **state)
@@ -440,6 +445,7 @@ static void each_answer_has_its_time(void **state)
 			  "  if s % 4 == 1 then ublk.sleep(0.001) end\n"
 			  "  if s % 4 == 2 then return 'EIO' end\n"
 			  "  if s % 4 == 3 then ublk.sleep(1) end end }",
+		.batch = 8,
 		.requests = requests,
 		.count = 40,
 	};
