@@ -318,8 +318,11 @@ bool script_resume(struct script *s, uint32_t slot)
 	(void)script_memory_enter(&s->memory); /* who waits may be who lets go */
 	stop = run(s, fiber, args);
 	script_memory_leave(&s->memory);
-	if (stop == FAILED)
+	if (stop == FAILED) {
+		if (slot < s->queue->depth) /* in case that Lua can settle nothing any more */
+			s->queue->reqs[slot].verdict = -EIO;
 		settle(s, fiber);
+	}
 	return stop != PARKED;
 }
 

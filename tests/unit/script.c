@@ -219,6 +219,17 @@ static void no_yielded_value_is_taken_for_the_end_of_a_batch(void **state)
 	assert_others_served(&rig);
 }
 
+/* UL_PARKED must not get out as an answer, of two bytes. */
+static void a_yield_after_a_wait_fails_its_request_whatever_lua_does(void **state)
+{
+	struct rig rig = run_body("require('ublk').sleep(0)"
+				  " require('ublk.engine').settle = error coroutine.yield()");
+
+	assert_int_equal(rig.answers[0].result, -EIO);
+	assert_int_equal(rig.answers[2].result, -EIO);
+	assert_others_served(&rig);
+}
+
 static void an_undeclared_variable_fails_its_request(void **state)
 {
 	struct rig rig = run_body("return countr");
@@ -430,6 +441,7 @@ int main(void)
 		cmocka_unit_test(errors_that_cannot_be_told_fail_one_request),
 		cmocka_unit_test(a_yield_fails_its_request_and_the_rest_is_served),
 		cmocka_unit_test(no_yielded_value_is_taken_for_the_end_of_a_batch),
+		cmocka_unit_test(a_yield_after_a_wait_fails_its_request_whatever_lua_does),
 		cmocka_unit_test(an_undeclared_variable_fails_its_request),
 		cmocka_unit_test(endless_recursion_fails_its_request),
 		cmocka_unit_test(no_memory_for_a_handler_fails_its_request),
