@@ -135,6 +135,15 @@ local function set_interest(c, stack)
   c.op_mask = mask
 end
 
+--- on_error of `device`, or else of the next one below that says it.
+function M.on_error(device)
+  while is_device(device) do
+    if device.on_error then return device.on_error end
+    device = device.backing
+  end
+  return "EIO"
+end
+
 --- Check `device`, the table that a script returned, and fill `c`, a struct ul_device.
 -- Returns its stack of layers, see layers.lua.
 function M.describe(device, c)

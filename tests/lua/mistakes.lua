@@ -73,6 +73,16 @@ function M.test_pass_takes_the_verdict_of_the_layers_below()
   end
 end
 
+function M.test_a_backing_says_it_for_a_device_that_does_not()
+  local script = [[
+    return { %s write = function() error "boom" end, backing = { backing = { on_error = "pass" } } }
+    ]]
+  local got = rig { requests = { { "write" } }, script = script:format "" }
+  lu.assertEquals(got.results, { 512 })
+  got = rig { requests = { { "write" } }, script = script:format "on_error = 'EIO'," }
+  lu.assertEquals(got.results, { -5 })
+end
+
 function M.test_pass_in_a_batch_goes_on_with_it()
   local got = rig { requests = { { "write", 0 }, { "write", 2 }, { "write", 1 }, { "write", 4 },
     { "write", 2 }, { "write", 5 } }, script = [[
