@@ -116,12 +116,6 @@ local function set_fields(c, device)
   for name, value in pairs(device) do set_field(c, name, value) end
 end
 
---- What the device, or the first of its backings that says so, wants for a mistake of a handler.
-function M.on_error(device)
-  if device.on_error then return device.on_error end
-  return is_device(device.backing) and M.on_error(device.backing) or "EIO"
-end
-
 local function set_interest(c, stack)
   local mask = 0
   for op in pairs(layers.op_name) do
