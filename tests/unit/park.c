@@ -18,8 +18,8 @@ static struct ul_queue queue;
 static int queue_open(void **state)
 {
 	queue = (struct ul_queue){ .depth = DEPTH, .reqs = reqs };
-	for (uint16_t tag = 0; tag < DEPTH; tag++)
-		reqs[tag] = (struct ul_req){ .tag = tag };
+	for (unsigned tag = 0; tag < DEPTH; tag++)
+		reqs[tag] = (struct ul_req){ .tag = (uint16_t)tag };
 	return park_open(&queue);
 }
 
