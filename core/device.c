@@ -246,6 +246,11 @@ static void enter_stage(struct device *d, enum stage stage)
 	link_send(&d->link, (int32_t)stage);
 }
 
+void device_let_go(struct device *d)
+{
+	enter_stage(d, STAGE_STOPPING);
+}
+
 int device_start(struct device *d, int interrupt_fd)
 {
 	struct ublksrv_ctrl_dev_info now;

@@ -42,6 +42,9 @@ int device_hear(struct device *device);
 /* Has it ended? For SIGCHLD: a process that a script forked may keep the descriptor above quiet. */
 bool device_has_ended(struct device *device);
 
+/* Have the script let go of the requests that it holds; the device is about to be closed. */
+void device_let_go(struct device *device);
+
 /*
  * Stop, delete, and see the server end, each with a deadline; a server that
  * does not let go of its requests is killed. After it the counters are final.

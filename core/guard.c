@@ -26,6 +26,15 @@ static uint8_t *zone(const struct guard *g, unsigned tag)
 	return g->memory + tag * g->stride;
 }
 
+static void discard(struct guard *g)
+{
+	if (g->memory != MAP_FAILED)
+		munmap(g->memory, g->stride * g->transport->shared.depth);
+	free(g->lent);
+	free(g->last);
+	free(g);
+}
+
 struct guard *guard_open(struct transport *t)
 {
 	struct guard *g = calloc(1, sizeof(*g));
@@ -40,9 +49,7 @@ struct guard *guard_open(struct transport *t)
 	g->lent = calloc(t->shared.depth, sizeof(*g->lent));
 	g->memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (!g->last || !g->lent || g->memory == MAP_FAILED) {
-		if (g->memory == MAP_FAILED)
-			g->memory = NULL;
-		guard_close(g);
+		discard(g);
 		return NULL;
 	}
 	memset(g->memory, GUARD_PATTERN, size);
@@ -129,12 +136,7 @@ void guard_close(struct guard *g)
 {
 	if (!g)
 		return;
-	if (g->memory) {
-		if (guard_check(g) > MOST_TOLD)
-			log_error("--debug: %u misuses of buffers in all", g->misuses);
-		munmap(g->memory, g->stride * g->transport->shared.depth);
-	}
-	free(g->lent);
-	free(g->last);
-	free(g);
+	if (guard_check(g) > MOST_TOLD)
+		log_error("--debug: %u misuses of buffers in all", g->misuses);
+	discard(g);
 }

@@ -19,7 +19,7 @@
 #include "log.h"
 #include "script_memory.h"
 
-#define SAME_PLACE(view, req) \
+#define SAME_PLACE(view, req)                                                                      \
 	_Static_assert(offsetof(struct ul_view, view) == offsetof(struct ul_req, req), #req)
 SAME_PLACE(sector, sector);
 SAME_PLACE(time, time);

@@ -21,7 +21,7 @@ struct script_config {
 	unsigned arg_count;
 	uint64_t seed;
 	uint32_t queue;		       /* which queue this state is for: its random stream */
-	size_t memory;	/* bytes that the state may have; 0: the default, 256 MiB */
+	size_t memory;		       /* bytes that the state may have; 0: the default, 256 MiB */
 	struct ul_script_stats *stats; /* where it counts; must outlive the script */
 };
 

@@ -107,6 +107,7 @@ static void stop_signal(struct session *s)
 
 	(void)!read(s->stop_fd, &info, sizeof(info));
 	log_debug("signal %u: stopping", info.ssi_signo);
+	device_let_go(s->device); /* the command may wait for what the script holds */
 	end_command(s, (int)info.ssi_signo);
 }
 
@@ -209,6 +210,8 @@ int serve_run(const struct cli *cli)
 	if (ret)
 		return EXIT_FAILED;
 	ret = open_device(&s);
+	if (ret == -ECANCELED && !cli->command)
+		return EXIT_OK; /* stopped before it had begun */
 	if (ret)
 		return ret == -EINVAL ? EXIT_USAGE : EXIT_FAILED;
 	serve(&s);

@@ -30,7 +30,8 @@ local has_place = {
 local function is_list(value)
   if type(value) ~= "table" then return false end
   local first = value[1]
-  return first == nil or type(first) == "table" or type(first) == "string" and units.range(first) ~= nil
+  return first == nil or type(first) == "table"
+    or type(first) == "string" and units.range(first) ~= nil
 end
 
 -- Sorted, and what touches joined; so the order in which they are said does not matter.

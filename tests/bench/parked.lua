@@ -1,6 +1,8 @@
 -- Every read waits once: for a timer that is due at once, or for the backing.
 local ublk = require "ublk"
-local opt = ublk.options { how = { type = "enum", values = { "sleep", "forward" }, default = "sleep" } }
+local opt = ublk.options {
+  how = { type = "enum", values = { "sleep", "forward" }, default = "sleep" },
+}
 
 local function sleep() ublk.sleep(0) end
 

@@ -205,8 +205,8 @@ function M.test_mistakes_of_the_declaration_are_the_authors()
   lu.assertStrContains(declaration_error "{ a = { typ = 'size' } }",
     'a: unknown attribute "typ"; there are default, help, max, min, of, required, type, values')
   lu.assertStrContains(declaration_error "{ a = { type = 'sise' } }",
-    'a: unknown type "sise"; there are bool, enum, errno, integer, list, number, range, rate, size, string, '
-      .. 'time')
+    'a: unknown type "sise"; there are bool, enum, errno, integer, list, number, range, rate, '
+      .. 'size, string, time')
   for _, values in ipairs { "", "values = 5", "values = {}", "values = { {} }" } do
     lu.assertStrContains(declaration_error("{ a = { type = 'enum', " .. values .. " } }"),
       "a: an enum needs values")

@@ -103,7 +103,8 @@ end
 function M.test_times_and_names_that_are_none()
   for text, said in pairs { ["sleep(-1)"] = "ublk.sleep needs a time", ["sleep 'x'"] =
     "ublk.sleep needs a time", ["sleep()"] = "ublk.sleep needs a time", ["hold()"] =
-    "ublk.hold needs a name", ["hold(nil, 1)"] = "ublk.hold needs a name", ["hold('x', 'y')"] = "ublk.hold needs a time", ["release()"] =
+    "ublk.hold needs a name", ["hold(nil, 1)"] = "ublk.hold needs a name",
+    ["hold('x', 'y')"] = "ublk.hold needs a time", ["release()"] =
     "ublk.release needs a name", ["wait {}"] = "ublk.wait needs a name", ["signal()"] =
     "ublk.signal needs a name", ["signal('x', 0)"] = "ublk.signal needs a whole number from 1",
     ["signal('x', 1.5)"] = "ublk.signal needs a whole", ["signal('x', '1')"] =
