@@ -96,6 +96,7 @@ static int open_script(struct check *c)
 				  .args = cli->args,
 				  .arg_count = cli->arg_count,
 				  .seed = cli->seed,
+				  .memory = cli->memory,
 				  .stats = &c->stats->script,
 			  },
 			  &c->dev);
@@ -178,6 +179,7 @@ static int open_workload(struct check *c)
 	if (ret || !c->reached)
 		return -ENOMEM;
 	c->batch = c->cli->batch < c->dev.depth ? c->cli->batch : c->dev.depth;
+	c->sim.debug = c->cli->debug;
 	return simulate_open(&c->sim, &c->run, c->script, c->backend, c->stats,
 			     &(struct sim_config){
 				     .depth = c->dev.depth,
@@ -276,6 +278,7 @@ static void serve(struct check *c)
 	while (count >= 0);
 	c->ended = count == -ENODEV;
 	c->faults = simulate_faults(&c->sim);
+	c->misuses = simulate_misuses(&c->sim);
 }
 
 /* What the script counts is counted up to here: the report comes before costs are measured. */
@@ -290,7 +293,7 @@ static int run(struct check *c)
 	serve(c);
 	*c->counted = *c->stats;
 	ret = take_findings(c);
-	if (ret == 0 && c->ended)
+	if (ret == 0 && c->ended && !c->cli->debug) /* which is what would be measured */
 		ret = measure_costs(c);
 	return ret;
 }

@@ -42,6 +42,7 @@ struct check {
 
 	bool ended;	  /* the queue came to its end, with every request answered */
 	unsigned faults;  /* of the transport: unanswered requests */
+	unsigned misuses; /* of buffers, with --debug */
 	json_t *findings; /* what Lua has to say; see lua/ublk/inspect.lua */
 };
 

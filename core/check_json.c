@@ -113,6 +113,7 @@ json_t *check_json(const struct check *c)
 	json_object_set_new(root, "expect_clean", json_boolean(c->cli->expect_clean));
 	json_object_set_new(root, "wrong_results", json_integer((json_int_t)result->wrong_results));
 	json_object_set_new(root, "sim_faults", json_integer(c->faults));
+	json_object_set_new(root, "misuses", json_integer(c->misuses));
 	json_object_set_new(root, "ended", json_boolean(c->ended));
 	json_object_set_new(root, "digest", json_string(digest));
 	json_object_set_new(root, "ok", json_boolean(check_good(root)));
@@ -129,6 +130,7 @@ bool check_good(const json_t *root)
 	bool any_data = !json_is_true(json_object_get(root, "expect_clean"));
 
 	return json_is_true(json_object_get(root, "ended")) && !number(root, "sim_faults") &&
-	       !number(root, "wrong_results") && (any_data || !number(root, "wrong_data")) &&
+	       !number(root, "wrong_results") && !number(root, "misuses") &&
+	       (any_data || !number(root, "wrong_data")) &&
 	       !json_array_size(json_object_get(root, "mistakes"));
 }

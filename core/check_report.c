@@ -45,7 +45,7 @@ static long long problems(const json_t *root)
 
 	return (long long)json_array_size(get(root, "mistakes")) +
 	       (number(root, "more_mistakes") > 0) + (number(root, "sim_faults") > 0) +
-	       (number(root, "wrong_results") > 0) + wrong_data;
+	       (number(root, "wrong_results") > 0) + (number(root, "misuses") > 0) + wrong_data;
 }
 
 static void print_headline(const json_t *root)
@@ -101,6 +101,9 @@ static void print_mistakes(const json_t *root, bool verbose)
 	if (number(root, "wrong_results"))
 		printf("  problem: %lld answers are neither success nor an errno\n",
 		       number(root, "wrong_results"));
+	if (number(root, "misuses"))
+		printf("  problem: %lld misuse%s of a request's buffer, told above\n",
+		       number(root, "misuses"), plural(number(root, "misuses")));
 }
 
 static void print_wrong_data(const json_t *root)

@@ -7,12 +7,15 @@
 
 #include "backend.h"
 #include "dispatch.h"
+#include "guard.h"
 #include "script.h"
 #include "sim.h"
 #include "stats.h"
 
 struct simulation {
+	bool debug; /* set before simulate_open: handlers are guarded */
 	struct transport *transport;
+	struct guard *guard;
 	struct dispatch dispatch;
 	atomic_int stage; /* enum stage */
 };
@@ -26,5 +29,8 @@ int simulate_round(struct simulation *simulation);
 
 /* Answers that nobody was owed, and requests that were never answered. */
 unsigned simulate_faults(const struct simulation *simulation);
+
+/* With `debug`: how often the script has misused a buffer. */
+unsigned simulate_misuses(const struct simulation *simulation);
 
 void simulate_close(struct simulation *simulation);

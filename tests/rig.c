@@ -159,17 +159,21 @@ static void serve(struct rig *rig, struct script *script, struct stats *stats,
 	static struct run run;
 	struct dispatch dispatch;
 	struct transport *t;
+	struct guard *guard = NULL;
 	struct backend *backend;
 	int count = 0;
 
 	run = (struct run){ .rig = rig, .answers = answers, .stage = STAGE_RUN };
 	t = run.transport = open_transport(&run);
 	need(backend_open(&backend, rig->device) == 0, "backend_open");
+	if (rig->debug)
+		need((guard = guard_open(t)) != NULL, "guard_open");
 	if (script)
 		rig->load = script_attach(script, &t->shared);
 	dispatch_open(&dispatch, &(struct dispatch_config){ .transport = t,
 							    .script = script,
 							    .backend = backend,
+							    .guard = guard,
 							    .stats = stats,
 							    .device = rig->device,
 							    .stage = &run.stage });
@@ -180,6 +184,8 @@ static void serve(struct rig *rig, struct script *script, struct stats *stats,
 	}
 	rig->end = count;
 	rig->faults = sim_faults(t);
+	rig->misuses = guard ? guard_check(guard) : 0;
+	guard_close(guard);
 	t->ops->close(t);
 	backend_close(backend);
 }
@@ -208,6 +214,7 @@ void rig_run(struct rig *rig)
 						.path = temp_file("test.lua", rig->script),
 						.seed = rig->seed ? rig->seed : 1,
 						.queue = RIG_QUEUE,
+						.memory = rig->memory,
 						.stats = &stats.script,
 					},
 					&device);

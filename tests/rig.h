@@ -6,6 +6,9 @@
  */
 #pragma once
 
+#include <stdbool.h>
+#include <stddef.h>
+
 #include "stats.h"
 
 /* From here to log_end, which returns it, stderr goes to memory. The text lives until the next. */
@@ -47,6 +50,8 @@ struct rig {
 	unsigned rounds;  /* they come so many times over; 0: once */
 	unsigned stop_at; /* with this one, from 1, the device is about to end; 0: never */
 	unsigned fail_at; /* and with this one it ends by force */
+	bool debug;	  /* as --debug */
+	size_t memory;	  /* as --memory; 0: the default */
 
 	int load; /* of script_open; when it is not 0 nothing has run */
 	const struct rig_answer *answers;
@@ -54,8 +59,9 @@ struct rig {
 	const struct stats *stats;
 	int end; /* what reap said at the end */
 	unsigned faults;
-	unsigned stops;	 /* how often the script asked for its device's end */
-	const char *log; /* all that was logged, until the script was closed */
+	unsigned misuses; /* of buffers, with `debug` */
+	unsigned stops;	  /* how often the script asked for its device's end */
+	const char *log;  /* all that was logged, until the script was closed */
 };
 
 /* Serve the requests over a backing of RIG_SIZE bytes; memory, if the script does not say. */

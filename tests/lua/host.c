@@ -150,6 +150,7 @@ static int run_rig(lua_State *L)
 	rig.rounds = (unsigned)field(L, "rounds");
 	rig.stop_at = (unsigned)field(L, "stop_at");
 	rig.fail_at = (unsigned)field(L, "fail_at");
+	rig.memory = (size_t)field(L, "memory");
 	lua_getfield(L, 1, "script");
 	rig.script = luaL_checkstring(L, -1);
 	rig_run(&rig);
