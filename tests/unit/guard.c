@@ -71,6 +71,7 @@ static void a_write_after_the_last_answer_is_told_at_the_end(void **state)
 	assert_has(strstr(rig.log, "the last"), "(sector 1, 512 bytes) was written after its "
 						"request was answered, at byte 511\n");
 	assert_int_equal(rig.misuses, 1);
+	assert_int_equal(count_lines(rig.log), 2); /* not again when it is closed */
 }
 
 static void a_read_after_the_answer_gives_the_pattern(void **state)
