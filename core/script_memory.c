@@ -17,7 +17,7 @@ enum {
 	KB = 1024,
 	MB = 1024 * KB,
 	DEFAULT_LIMIT = 256 * MB,
-	STEP_KB = 16,	     /* of a collection, at least; about 10 us of marking */
+	STEP_KB = 4,	     /* of a collection, at least: 3 us, or 100 when all it frees is cold */
 	MIN_GROWTH = 1 * MB, /* between two collections */
 	HURRY = 64,	     /* steps for a whole collection, when too much is used */
 	SURE = 2,	     /* collections: one may have begun before something was let go of */
