@@ -11,4 +11,4 @@ for i = 1, opt.n do
   layers[i] = { name = "bad " .. i, read = read }
 end
 
-return { size = "1G", layers = layers }
+return { size = "1G", backing = ublk.null(), layers = layers }
