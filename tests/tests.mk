@@ -11,7 +11,7 @@ UNIT_TESTS := $(UNIT_NAMES:%=$(TEST_DIR)/unit_%)
 LUA_TESTS  := $(patsubst tests/lua/%.lua,$(TEST_DIR)/lua_%,$(wildcard tests/lua/*.lua))
 SIM_TESTS  := $(patsubst tests/sim/%.bats,$(TEST_DIR)/sim_%,$(wildcard tests/sim/*.bats))
 TEST_OBJECTS := $(patsubst tests/%.c,$(TEST_DIR)/%.o,$(wildcard tests/unit/*.c) \
-                tests/rig.c tests/lua/host.c)
+                tests/rig.c tests/lua/host.c tests/soak/stacks.c)
 
 # LuaJIT's code is not instrumented, so nothing of it can be mistaken for a leak: no suppressions.
 SAN_ENV_address   := ASAN_OPTIONS=detect_leaks=1:detect_stack_use_after_return=1 \
@@ -43,11 +43,15 @@ $(TEST_DIR)/lua-host: core/exports.list
 	$(call say,LD,$@)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) $(ALL_LIBS)
 
+$(TEST_DIR)/soak_stacks: $(TEST_DIR)/soak/stacks.o $(SHARED) core/exports.list
+	$(call say,LD,$@)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) $(ALL_LIBS)
+
 $(LUA_TESTS): $(TEST_DIR)/lua_%: tests/lua/%.lua $(TEST_DIR)/lua-host
 	$(Q)printf '#!/bin/sh\nexec %s %s -v -o tap "$$@"\n' $(TEST_DIR)/lua-host $< >$@
 	@chmod +x $@
 
-$(SIM_TESTS): $(TEST_DIR)/sim_%: tests/sim/%.bats $(BUILD)/ublk-lua
+$(SIM_TESTS): $(TEST_DIR)/sim_%: tests/sim/%.bats $(BUILD)/ublk-lua $(TEST_DIR)/soak_stacks
 	$(Q)printf '#!/bin/sh\nBUILD=%s exec bats --tap %s\n' $(BUILD) $< >$@
 	@chmod +x $@
 

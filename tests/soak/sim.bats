@@ -1,6 +1,7 @@
 #!/usr/bin/env bats
 # Many seeds over the simulated transport, with the model of what the data should be. ROUNDS says
-# how many. Part of `make soak`; the short form is tests/sim/examples.bats.
+# how many, SOAK_SECONDS how long random stacks run, from SOAK_SEED on. Part of `make soak`; the
+# short forms are tests/sim/examples.bats and stacks.bats.
 
 top=$(realpath "$BATS_TEST_DIRNAME/../..")
 build=$top/${BUILD:-build}
@@ -23,4 +24,9 @@ many_seeds() {
 
 @test "a backing file holds the data of every seed" {
   WORKLOAD_SEEDS=$((rounds / 4)) "$build/tests/unit_workload" >&2
+}
+
+@test "random stacks of layers: every answer once, right data, no leak, no growth" {
+  cd "$top"
+  "$build/tests/soak_stacks" -t "${SOAK_SECONDS:-600}" -s "${SOAK_SEED:-$RANDOM$RANDOM}" >&2
 }
