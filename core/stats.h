@@ -66,5 +66,10 @@ unsigned stats_histograms(const struct ul_script_stats *script);
  */
 int stats_write(const struct stats_report *report, const char *path);
 
+enum { STATS_TEXT = 32 };
+
+/* `value` for people, in `text` of STATS_TEXT bytes, which is returned: "12.3us" for UL_UNIT_NS. */
+const char *stats_value_text(char *text, double value, int32_t unit);
+
 /* The totals as a table on stderr (core/stats_table.c). */
 void stats_print(const struct stats_report *report);

@@ -3,8 +3,9 @@
  * The report of core/stats.h as JSON. A member that cannot be made, for want
  * of memory, makes all of it NULL: half a report would be a wrong one.
  */
+#include "stats_json.h"
+
 #include <errno.h>
-#include <jansson.h>
 #include <math.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -12,7 +13,6 @@
 
 #include "histogram.h"
 #include "log.h"
-#include "stats.h"
 
 /* Whole numbers without a point. Infinite ones have no place in JSON. */
 static json_t *number(double value)
@@ -98,7 +98,7 @@ static json_t *ops_json(const struct stats *s)
 	return or_null(ops, ok);
 }
 
-static json_t *layers_json(const struct ul_script_stats *script)
+json_t *stats_layers_json(const struct ul_script_stats *script)
 {
 	json_t *layers = json_object();
 	bool ok = true;
@@ -110,7 +110,7 @@ static json_t *layers_json(const struct ul_script_stats *script)
 	return or_null(layers, ok);
 }
 
-static json_t *counters_json(const struct ul_script_stats *script)
+json_t *stats_counters_json(const struct ul_script_stats *script)
 {
 	json_t *counters = json_object();
 	bool ok = true;
@@ -151,7 +151,7 @@ static json_t *histogram_json(const struct ul_histogram *h)
 	return or_null(json, ok && !json_object_set_new(json, "buckets", buckets_json(h)));
 }
 
-static json_t *histograms_json(const struct ul_script_stats *script)
+json_t *stats_histograms_json(const struct ul_script_stats *script)
 {
 	json_t *histograms = json_object();
 	bool ok = true;
@@ -167,9 +167,9 @@ static json_t *with_counts(json_t *object, const struct stats *s)
 {
 	int failed = json_object_set_new(object, "ops", ops_json(s));
 
-	failed |= json_object_set_new(object, "layers", layers_json(&s->script));
-	failed |= json_object_set_new(object, "counters", counters_json(&s->script));
-	failed |= json_object_set_new(object, "histograms", histograms_json(&s->script));
+	failed |= json_object_set_new(object, "layers", stats_layers_json(&s->script));
+	failed |= json_object_set_new(object, "counters", stats_counters_json(&s->script));
+	failed |= json_object_set_new(object, "histograms", stats_histograms_json(&s->script));
 	return or_null(object, !failed);
 }
 

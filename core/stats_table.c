@@ -10,7 +10,7 @@
 #include "log.h"
 #include "stats.h"
 
-enum { NAME_WIDTH = 14, TEXT = 32 };
+enum { NAME_WIDTH = 14 };
 
 /* Columns that a text takes: UTF-8 continues a character with 10xxxxxx. */
 static int columns(const char *text)
@@ -41,12 +41,12 @@ static void scaled(char *text, double value, double step, const char *const *uni
 		i++;
 	}
 	if (i == 0 || value >= 99.95 || (step == 1024 && value == floor(value)))
-		snprintf(text, TEXT, "%.0f%s", value, units[i]);
+		snprintf(text, STATS_TEXT, "%.0f%s", value, units[i]);
 	else
-		snprintf(text, TEXT, "%.*f%s", value < 9.995 ? 2 : 1, value, units[i]);
+		snprintf(text, STATS_TEXT, "%.*f%s", value < 9.995 ? 2 : 1, value, units[i]);
 }
 
-static const char *value_text(char *text, double value, int32_t unit)
+const char *stats_value_text(char *text, double value, int32_t unit)
 {
 	static const char *const times[] = { "ns", "us", "ms", "s" };
 	static const char *const sizes[] = { "", "K", "M", "G", "T", "P" };
@@ -56,18 +56,18 @@ static const char *value_text(char *text, double value, int32_t unit)
 	else if (unit == UL_UNIT_BYTES)
 		scaled(text, value, 1024, sizes, 6);
 	else
-		snprintf(text, TEXT, "%.15g", value);
+		snprintf(text, STATS_TEXT, "%.15g", value);
 	return text;
 }
 
 static void print_values(const struct ul_histogram *h, int32_t unit)
 {
-	char p50[TEXT] = "-", p99[TEXT] = "-", max[TEXT] = "-";
+	char p50[STATS_TEXT] = "-", p99[STATS_TEXT] = "-", max[STATS_TEXT] = "-";
 
 	if (h->count > 0) {
-		value_text(p50, histogram_quantile(h, 0.5), unit);
-		value_text(p99, histogram_quantile(h, 0.99), unit);
-		value_text(max, h->max, unit);
+		stats_value_text(p50, histogram_quantile(h, 0.5), unit);
+		stats_value_text(p99, histogram_quantile(h, 0.99), unit);
+		stats_value_text(max, h->max, unit);
 	}
 	fprintf(stderr, " %9s %9s %9s\n", p50, p99, max);
 }

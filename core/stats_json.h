@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Parts of the report of core/stats.h as JSON, by name, for who makes another
+ * report of them. Each is the caller's; NULL: no memory.
+ */
+#pragma once
+
+#include <jansson.h>
+
+#include "stats.h"
+
+json_t *stats_layers_json(const struct ul_script_stats *script);
+json_t *stats_counters_json(const struct ul_script_stats *script);
+json_t *stats_histograms_json(const struct ul_script_stats *script);
