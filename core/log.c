@@ -10,16 +10,20 @@
 #include <unistd.h>
 
 static int log_level = UL_LOG_INFO;
-static unsigned info_left = UINT_MAX;
+static unsigned info_left = UINT_MAX, info_lost;
 
 void log_set_level(int level)
 {
 	log_level = level;
 }
 
-void log_set_limit(unsigned lines)
+unsigned log_set_limit(unsigned lines)
 {
+	unsigned lost = info_lost;
+
 	info_left = lines;
+	info_lost = 0;
+	return lost;
 }
 
 void log_line(int level, const char *format, ...)
@@ -34,8 +38,10 @@ void log_line(int level, const char *format, ...)
 	if (level > log_level)
 		return;
 	if (level == UL_LOG_INFO && info_left != UINT_MAX) {
-		if (!info_left)
+		if (!info_left) {
+			info_lost++;
 			return;
+		}
 		info_left--;
 	}
 

@@ -13,8 +13,11 @@
 /* Show messages up to this level; UL_LOG_INFO until called. Before any thread starts. */
 void log_set_level(int level);
 
-/* Of the messages of level UL_LOG_INFO show only the first `lines`. While one thread logs. */
-void log_set_limit(unsigned lines);
+/*
+ * From now on show only the first `lines` messages of level UL_LOG_INFO; UINT_MAX: all. Returns how
+ * many an earlier limit has kept back. While one thread logs.
+ */
+unsigned log_set_limit(unsigned lines);
 
 void log_line(int level, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
