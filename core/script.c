@@ -331,6 +331,11 @@ void script_tidy(struct script *s)
 	script_memory_step(&s->memory);
 }
 
+bool script_was_full(const struct script *s)
+{
+	return s->memory.told;
+}
+
 void script_stopping(struct script *s)
 {
 	(void)call_engine(s->L, "stopping", 0, 0);

@@ -54,6 +54,9 @@ bool script_resume(struct script *script, uint32_t slot);
 /* Clean up a little. For when no request waits: after each round. */
 void script_tidy(struct script *script);
 
+/* Has it held more memory than it may, so that it was not asked any more? */
+bool script_was_full(const struct script *script);
+
 /* The device is about to end: have the script let go of what it holds. */
 void script_stopping(struct script *script);
 
