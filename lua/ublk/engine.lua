@@ -19,7 +19,7 @@ local ublk = require "ublk"
 
 local M = {}
 local loaded, loaded_layers -- the device table that the script returned, and its stack
-local running -- the batch loop
+local running, attached -- the batch loop, and its queue
 
 -- A script's own modules stand beside it, and not where root happens to be. Its output joins the
 -- log, which never waits; it can end its device no more than a disk can; and what it has not
@@ -140,6 +140,7 @@ end
 --- Tie the loaded script to `queue` (struct ul_queue *). `idle` and `parking` as in loop.new.
 function M.attach(queue, idle, parking)
   queue = ffi.cast("struct ul_queue *", queue)
+  attached = queue
   local on_error = device.on_error(loaded)
   local at_work = stack.new(loaded_layers, queue, set_up_layers(), on_error)
   running = loop.new(queue, at_work.chains, at_work.mistakes, tasks, idle, parking)
@@ -156,7 +157,7 @@ function M.stopping() wait.stopping() end
 
 --- For `ublk-lua check`: mistakes and what the compiler does are kept for M.inspect, not logged.
 function M.watch()
-  require("ublk.inspect").watch(loaded_layers)
+  require("ublk.inspect").watch(loaded_layers, running, attached)
 end
 
 --- What was found since M.watch, as JSON.

@@ -2,11 +2,14 @@
 -- What `ublk-lua check` asks of Lua: which function handles which op, which
 -- mistakes handlers made, what did not compile. Answers as JSON text, which
 -- core/check.c reads.
+local C = require "ublk.ffi"
+local context = require "ublk.context"
 local report = require "ublk.report"
 local traces = require "ublk.traces"
 
 local M = {}
 local handlers, names
+local waited, unwatch -- by layer: requests that it kept waiting; stops counting them
 
 local escapes = { ['"'] = '\\"', ["\\"] = "\\\\" }
 
@@ -69,19 +72,47 @@ local function list_layer(layer)
   end
 end
 
+-- A request that waits again is counted once: it has been parked before.
+local function watch_waits(loop, queue)
+  local reqs, depth, suspend = queue.reqs, queue.depth, loop.suspend
+  function loop.suspend(slot)
+    if slot < depth and reqs[slot].verdict ~= C.UL_PARKED then
+      local layer = context.layer[0]
+      waited[layer] = (waited[layer] or 0) + 1
+    end
+    return suspend(slot)
+  end
+  unwatch = function() loop.suspend = suspend end
+end
+
+local function all_waits()
+  local sum = 0
+  for _, count in pairs(waited) do sum = sum + count end
+  return sum
+end
+
+-- As traces.stop wants to know it.
+local function waits(layer)
+  if not layer then return next(waited) ~= nil end
+  return (waited[layer] or 0) * 2 >= math.max(context.stats.layer[layer].seen, 1)
+end
+
 --- From now on mistakes are kept and not logged, and the compiler is watched. `stack`: the
--- device's layers, as layers.stack gives them.
-function M.watch(stack)
-  handlers, names = {}, {}
+-- device's layers, as layers.stack gives them. `loop` of loop.lua serves `queue` (struct ul_queue
+-- *); nil where no request comes.
+function M.watch(stack, loop, queue)
+  handlers, names, waited, unwatch = {}, {}, {}, nil
   for _, layer in ipairs(stack) do list_layer(layer) end
   report.quiet = true
+  if loop then watch_waits(loop, queue) end
   traces.start(names)
 end
 
 function M.text()
-  local compiled, aborts, note = traces.stop()
+  if unwatch then unwatch() end
+  local compiled, aborts, note = traces.stop(waits)
   local mistakes, more = report.take()
-  return json { handlers = handlers, mistakes = mistakes, more_mistakes = more,
+  return json { handlers = handlers, mistakes = mistakes, more_mistakes = more, waits = all_waits(),
     compiled = compiled, aborts = aborts, compiler = note }
 end
 
