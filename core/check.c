@@ -229,6 +229,7 @@ static int measure_costs(struct check *c)
 	struct backend *backend = NULL;
 	int ret;
 
+	log_set_limit(0); /* the script has said what it has to say */
 	null.backing = UL_BACKING_NULL;
 	null.op_mask = 0;
 	ret = backend_open(&backend, &null);
@@ -273,12 +274,21 @@ static void serve(struct check *c)
 {
 	int count;
 
-	do
+	do {
 		count = simulate_round(&c->sim);
-	while (count >= 0);
+		if (c->sim.transport->shared.stop && !c->stopped)
+			c->stopped = workload_result(c->workload)->issued;
+	} while (count >= 0);
 	c->ended = count == -ENODEV;
 	c->faults = simulate_faults(&c->sim);
 	c->misuses = simulate_misuses(&c->sim);
+}
+
+static void tell_kept_back(unsigned lines)
+{
+	if (lines)
+		log_info("the script has logged %u more line%s, shown with -v", lines,
+			 lines == 1 ? "" : "s");
 }
 
 /* What the script counts is counted up to here: the report comes before costs are measured. */
@@ -286,12 +296,16 @@ static int run(struct check *c)
 {
 	int ret = open_workload(c);
 
+	if (ret == -ENOMEM)
+		log_error("no memory for a queue of depth %u", c->dev.depth);
 	if (ret == 0)
 		ret = script_ask(c->script, "watch", NULL);
 	if (ret)
 		return ret;
 	serve(c);
 	*c->counted = *c->stats;
+	c->full = script_was_full(c->script);
+	tell_kept_back(log_set_limit(UINT_MAX));
 	ret = take_findings(c);
 	if (ret == 0 && c->ended && !c->cli->debug) /* which is what would be measured */
 		ret = measure_costs(c);

@@ -40,7 +40,9 @@ struct check {
 	struct check_op op[UL_OP_COUNT];
 	struct cost_feed *feed; /* while costs are measured */
 
+	bool full;	  /* the script had no memory left and was not asked any more */
 	bool ended;	  /* the queue came to its end, with every request answered */
+	unsigned stopped; /* requests sent when the script asked to end its device; 0: never */
 	unsigned faults;  /* of the transport: unanswered requests */
 	unsigned misuses; /* of buffers, with --debug */
 	json_t *findings; /* what Lua has to say; see lua/ublk/inspect.lua */

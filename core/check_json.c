@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "stats_json.h"
+
 static json_t *cost_json(double ns)
 {
 	return ns < 0 ? json_null() : json_real((double)(int64_t)(ns * 10 + 0.5) / 10);
@@ -60,26 +62,6 @@ static json_t *wrong_json(const struct workload_result *result)
 	return list;
 }
 
-static json_t *layers_json(const struct ul_script_stats *s)
-{
-	json_t *list = json_array();
-
-	for (uint32_t i = 0; i < s->layers; i++)
-		json_array_append_new(list, json_pack("{s:s, s:I, s:I}", "name", s->layer[i].name,
-						      "seen", (json_int_t)s->layer[i].seen, "hit",
-						      (json_int_t)s->layer[i].hit));
-	return list;
-}
-
-static json_t *counters_json(const struct ul_script_stats *s)
-{
-	json_t *object = json_object();
-
-	for (uint32_t i = 0; i < s->counters; i++)
-		json_object_set_new(object, s->counter[i].name, json_real(s->counter[i].value));
-	return object;
-}
-
 static json_t *device_json(const struct check *c)
 {
 	static const char *const backings[] = { "null", "mem", "file" };
@@ -105,13 +87,17 @@ json_t *check_json(const struct check *c)
 	if (!root)
 		return NULL;
 	json_object_update_missing(root, c->findings);
-	json_object_set_new(root, "layers", layers_json(&c->counted->script));
-	json_object_set_new(root, "counters", counters_json(&c->counted->script));
+	json_object_set_new(root, "layers", stats_layers_json(&c->counted->script));
+	json_object_set_new(root, "counters", stats_counters_json(&c->counted->script));
+	json_object_set_new(root, "histograms", stats_histograms_json(&c->counted->script));
+	if (c->stopped)
+		json_object_set_new(root, "stopped", json_integer(c->stopped));
 	json_object_set_new(root, "sectors_read", json_integer((json_int_t)result->sectors_read));
 	json_object_set_new(root, "wrong_data", json_integer((json_int_t)result->wrong_data));
 	json_object_set_new(root, "wrong_sectors", wrong_json(result));
 	json_object_set_new(root, "expect_clean", json_boolean(c->cli->expect_clean));
 	json_object_set_new(root, "wrong_results", json_integer((json_int_t)result->wrong_results));
+	json_object_set_new(root, "out_of_memory", json_boolean(c->full));
 	json_object_set_new(root, "sim_faults", json_integer(c->faults));
 	json_object_set_new(root, "misuses", json_integer(c->misuses));
 	json_object_set_new(root, "ended", json_boolean(c->ended));
@@ -131,6 +117,7 @@ bool check_good(const json_t *root)
 
 	return json_is_true(json_object_get(root, "ended")) && !number(root, "sim_faults") &&
 	       !number(root, "wrong_results") && !number(root, "misuses") &&
+	       !json_is_true(json_object_get(root, "out_of_memory")) &&
 	       (any_data || !number(root, "wrong_data")) &&
 	       !json_array_size(json_object_get(root, "mistakes"));
 }

@@ -45,7 +45,8 @@ static long long problems(const json_t *root)
 
 	return (long long)json_array_size(get(root, "mistakes")) +
 	       (number(root, "more_mistakes") > 0) + (number(root, "sim_faults") > 0) +
-	       (number(root, "wrong_results") > 0) + (number(root, "misuses") > 0) + wrong_data;
+	       (number(root, "wrong_results") > 0) + (number(root, "misuses") > 0) +
+	       json_is_true(get(root, "out_of_memory")) + wrong_data;
 }
 
 static void print_headline(const json_t *root)
@@ -69,10 +70,10 @@ static void print_head(const json_t *root)
 
 	format_size((double)number(device, "size"), size, sizeof(size));
 	print_headline(root);
-	printf("  %s%s, %lld requests in batches of %lld; --workload %lld --seed %lld\n", size,
+	printf("  %s%s, %lld request%s in batches of %lld; --workload %lld --seed %lld\n", size,
 	       json_is_true(get(device, "read_only")) ? ", read-only" : "",
-	       number(root, "requests"), number(root, "batch"), number(root, "workload"),
-	       number(root, "seed"));
+	       number(root, "requests"), plural(number(root, "requests")), number(root, "batch"),
+	       number(root, "workload"), number(root, "seed"));
 	if (*text(device, "file"))
 		printf("  %s was left alone: memory of its size took its place\n",
 		       text(device, "file"));
@@ -94,6 +95,8 @@ static void print_mistakes(const json_t *root, bool verbose)
 	if (number(root, "more_mistakes"))
 		printf("  problem: %lld mistakes of further kinds\n",
 		       number(root, "more_mistakes"));
+	if (json_is_true(get(root, "out_of_memory")))
+		puts("  problem: it held more than --memory allows, and was not asked any more");
 	if (number(root, "sim_faults"))
 		printf("  problem: %lld request%s got no answer, and nothing is left that would "
 		       "bring one\n",
@@ -202,30 +205,63 @@ static void print_handlers(const json_t *root)
 
 static void print_abort(const json_t *a)
 {
-	printf("  %-10s %s: %s%s%s%s\n", "",
-	       *text(a, "handler") ? text(a, "handler") : "the batch loop", text(a, "reason"),
+	bool library = json_is_true(get(a, "library"));
+	const char *who = *text(a, "handler") ? text(a, "handler")
+			  : library	      ? "the batch loop"
+					      : "";
+
+	printf("  %-10s %s%s%s%s%s%s\n", "", who, *who ? ": " : "", text(a, "reason"),
 	       *text(a, "place") ? " at " : "", text(a, "place"), *text(a, "hint") ? ":" : "");
 	if (*text(a, "hint"))
 		printf("  %-10s   %s\n", "", text(a, "hint"));
 }
 
+/* Are calls that leave the machine code and come back all that there is to tell? */
+static bool only_calls(const json_t *aborts)
+{
+	const json_t *a;
+	size_t i;
+
+	json_array_foreach(aborts, i, a) {
+		if (!json_is_true(get(a, "call")))
+			return false;
+	}
+	return true;
+}
+
+static const char *compiled_text(const json_t *root)
+{
+	const json_t *compiled = get(root, "compiled"), *aborts = get(root, "aborts");
+
+	if (json_array_size(aborts) && !json_is_false(compiled))
+		return only_calls(aborts) ? "yes, but for calls that LuaJIT does not compile"
+					  : "in part: these paths run interpreted";
+	if (!json_array_size(aborts) && number(root, "waits"))
+		return "as far as handlers do not wait; what waits runs interpreted, as it must";
+	if (!json_is_true(compiled) && json_array_size(get(root, "mistakes")))
+		return "not known: handlers that fail leave it to the interpreter";
+	if (json_is_null(compiled) || !compiled)
+		return *text(root, "compiler") ? "not known"
+					       : "not known: too few requests to be worth it";
+	if (json_is_true(compiled))
+		return "yes: handlers run as machine code";
+	return number(root, "batch") == 1 ? "handlers alone: batches of one make no loop"
+					  : "no: the batch loop runs interpreted";
+}
+
 static void print_compiled(const json_t *root)
 {
-	const json_t *compiled = get(root, "compiled"), *aborts = get(root, "aborts"), *a;
+	const json_t *aborts = get(root, "aborts"), *a;
 	size_t i;
 
 	if (!json_array_size(get(root, "handlers")))
 		return;
-	printf("  %-10s %s\n", "compiled",
-	       json_is_null(compiled) || !compiled ? "not known: too few requests to be worth it"
-	       : json_is_false(compiled) && number(root, "batch") == 1
-		       ? "handlers alone: batches of one make no loop"
-	       : json_is_false(compiled) ? "no: the batch loop runs interpreted"
-	       : json_array_size(aborts) ? "in part: these paths run interpreted"
-					 : "yes: handlers run as machine code");
+	printf("  %-10s %s\n", "compiled", compiled_text(root));
 	json_array_foreach(aborts, i, a) {
 		print_abort(a);
 	}
+	if (json_array_size(aborts) && number(root, "waits"))
+		printf("  %-10s what waits runs interpreted, as it must\n", "");
 	if (*text(root, "compiler"))
 		printf("  %-10s %s\n", "", text(root, "compiler"));
 }
@@ -240,25 +276,66 @@ static void print_data(const json_t *root)
 }
 
 /* Did my fault fire? The device's own functions are a layer too, where it has any. */
-static void print_fired(const json_t *root)
+static void print_layers(const json_t *root)
 {
-	const json_t *layer, *counter;
+	const json_t *layer;
 	const char *name;
 	unsigned shown = 0;
-	size_t i;
 
-	json_array_foreach(get(root, "layers"), i, layer) {
-		if (strcmp(text(layer, "name"), "device") == 0 && !number(layer, "seen"))
+	json_object_foreach((json_t *)get(root, "layers"), name, layer) {
+		if (strcmp(name, "device") == 0 && !number(layer, "seen"))
 			continue;
 		printf("  %-10s %-12s hit %lld of the %lld requests that it saw%s\n",
-		       shown++ ? "" : "layers", text(layer, "name"), number(layer, "hit"),
-		       number(layer, "seen"), number(layer, "hit") ? "" : ": it never fired");
+		       shown++ ? "" : "layers", name, number(layer, "hit"), number(layer, "seen"),
+		       number(layer, "hit") ? "" : ": it never fired");
 	}
-	shown = 0;
+}
+
+static void print_counters(const json_t *root)
+{
+	const json_t *counter;
+	const char *name;
+	unsigned shown = 0;
+
 	json_object_foreach((json_t *)get(root, "counters"), name, counter) {
-		printf("  %-10s %-12s %.14g\n", shown++ ? "" : "counters", name,
-		       json_real_value(counter));
+		printf("  %-10s %-12s", shown++ ? "" : "counters", name);
+		if (json_is_number(counter))
+			printf(" %.15g\n", json_number_value(counter));
+		else
+			puts(" no number, or beyond all numbers");
 	}
+}
+
+static void print_histograms(const json_t *root)
+{
+	static const char *const values[] = { "p50", "p99", "max" };
+	const json_t *histogram;
+	const char *name;
+	unsigned shown = 0;
+
+	json_object_foreach((json_t *)get(root, "histograms"), name, histogram) {
+		const char *unit = text(histogram, "unit");
+		int32_t number_of = strcmp(unit, "ns") == 0	 ? UL_UNIT_NS
+				    : strcmp(unit, "bytes") == 0 ? UL_UNIT_BYTES
+								 : UL_UNIT_COUNT;
+		char value[STATS_TEXT];
+
+		printf("  %-10s %-12s %lld values", shown++ ? "" : "histograms", name,
+		       number(histogram, "count"));
+		for (unsigned i = 0; number(histogram, "count") && i < 3; i++)
+			printf(", %s %s", values[i],
+			       stats_value_text(value, json_number_value(get(histogram, values[i])),
+						number_of));
+		putchar('\n');
+	}
+}
+
+static void print_stopped(const json_t *root)
+{
+	if (number(root, "stopped"))
+		printf("  %-10s asked for when %lld requests were sent: there a device would have "
+		       "ended\n",
+		       "stop", number(root, "stopped"));
 }
 
 void check_report(const json_t *root, bool verbose)
@@ -270,5 +347,8 @@ void check_report(const json_t *root, bool verbose)
 	print_handlers(root);
 	print_compiled(root);
 	print_data(root);
-	print_fired(root);
+	print_layers(root);
+	print_counters(root);
+	print_histograms(root);
+	print_stopped(root);
 }
