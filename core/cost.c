@@ -5,11 +5,11 @@
 #include <time.h>
 
 enum {
-	SAMPLES = 101,
+	SAMPLES = 51,
 	SAMPLE_REQUESTS = 256,
-	WARM_UP = 4000,		/* requests: LuaJIT compiles meanwhile */
-	IDLE_ROUNDS = 1000,	/* that brought no answer: everything waits for something */
-	MOST_NS = 150 * 1000000 /* for one op, however slow its handler is */
+	WARM_UP = 4000,	       /* requests: LuaJIT compiles meanwhile */
+	IDLE_ROUNDS = 1000,    /* that brought no answer: everything waits for something */
+	MOST_NS = 20 * 1000000 /* for one op, however slow its handler is */
 };
 
 void cost_next(struct cost_feed *feed, struct ul_req *req)
