@@ -80,10 +80,17 @@ local function must_let_go(slot)
   return queue.stopping ~= 0 and slot < queue.depth
 end
 
+-- A name that nobody waits for is forgotten: there may be as many as sectors.
+local function keep(list_of, name, list)
+  list_of[name] = #list > 0 and list or nil
+end
+
 local function remove(list_of, name, slot)
-  for i, other in ipairs(list_of[name] or {}) do
-    if other == slot then table.remove(list_of[name], i) return end
+  local list = list_of[name] or {}
+  for i, other in ipairs(list) do
+    if other == slot then table.remove(list, i) break end
   end
+  keep(list_of, name, list)
 end
 
 -- Returns what the slot is woken with; "ETIMEDOUT" when that does not happen in `seconds`, if any.
@@ -130,8 +137,8 @@ end
 function M.wait(name, timeout)
   check_name("ublk.wait", name)
   local seconds = timeout and seconds_of("ublk.wait", timeout)
-  if (permits[name] or 0) > 0 then
-    permits[name] = permits[name] - 1
+  if permits[name] then
+    permits[name] = permits[name] > 1 and permits[name] - 1 or nil
     return nil
   end
   return wait_in(waiting, name, slot_for "ublk.wait", seconds)
@@ -150,8 +157,8 @@ function M.signal(name, n)
   for i, slot in ipairs(list) do
     if i <= woken then wake(slot) else rest[#rest + 1] = slot end
   end
-  waiting[name] = #rest > 0 and rest or nil
-  permits[name] = (permits[name] or 0) + n - woken
+  keep(waiting, name, rest)
+  if n > woken then permits[name] = (permits[name] or 0) + n - woken end
 end
 
 local function let_go(list_of)
@@ -160,7 +167,7 @@ local function let_go(list_of)
     for _, slot in ipairs(list) do
       if must_let_go(slot) then wake(slot, "EIO") else rest[#rest + 1] = slot end
     end
-    list_of[name] = rest
+    keep(list_of, name, rest)
   end
 end
 
