@@ -32,7 +32,7 @@ enum {
 	LONG = 30,
 	WARM = 20, /* lives, after which the process must not grow by more than this: */
 	MOST_RSS = 512 << 10,
-	MOST_LUA = 384 << 10, /* bytes that Lua's memory may grow by in a life: traces, mostly */
+	MOST_LUA = 512 << 10, /* bytes that Lua's memory may grow by in a life: traces, mostly */
 };
 
 struct life {
@@ -259,7 +259,7 @@ static void ask(struct life *life, uint32_t flags)
 		wrong(life, "%g coroutines for %u tags and at most %g tasks", told(life, "fibers"),
 		      queue->depth, told(life, "most tasks"));
 	if (told(life, "names") != 0)
-		wrong(life, "somebody is still held");
+		wrong(life, "%g names are kept for nobody", told(life, "names"));
 }
 
 static void check_end(struct life *life)

@@ -69,6 +69,21 @@ function make.hold()
   return { handler = function() if random() < share then return ublk.hold(name) end end }
 end
 
+-- Many names that are waited for once, most of them for nothing.
+function make.timeouts()
+  local share = rate()
+  return { data = false, handler = function(_, sector)
+    if random() >= share then return end
+    if random() < 0.5 then
+      ublk.hold(sector, time())
+    else
+      if random() < 0.5 then ublk.signal(sector) end
+      ublk.wait(sector, time())
+    end
+    ublk.release(sector + 8)
+  end }
+end
+
 function make.signal()
   local name = "signal " .. random(3)
   every(function() ublk.signal(name, random(8)) end)
@@ -187,6 +202,13 @@ local function count(map)
   return n
 end
 
+-- Names that are remembered, with nobody who waits and no signal that was given.
+local function needless(permits)
+  local n = 0
+  for _, left in pairs(permits) do n = left == 0 and n + 1 or n end
+  return n
+end
+
 -- What is alive now, where only the library itself knows of it.
 local function tell()
   local engine, tasks, wait = require "ublk.engine", require "ublk.tasks", require "ublk.wait"
@@ -197,7 +219,7 @@ local function tell()
   ublk.counter("most tasks").value = #beats + most_live
   ublk.counter("free tasks").value = #upvalue(upvalue(tasks.drop, "end_task"), "free")
   ublk.counter("names").value = count(upvalue(wait.release, "held"))
-    + count(upvalue(wait.signal, "waiting"))
+    + count(upvalue(wait.signal, "waiting")) + needless(upvalue(wait.signal, "permits"))
 end
 
 local function flush(_, _, _, req)
