@@ -162,13 +162,17 @@ function M.signal(name, n)
 end
 
 local function let_go(list_of)
+  local ended = {}
   for name, list in pairs(list_of) do
     local rest = {}
     for _, slot in ipairs(list) do
-      if must_let_go(slot) then wake(slot, "EIO") else rest[#rest + 1] = slot end
+      local to = must_let_go(slot) and ended or rest
+      to[#to + 1] = slot
     end
     keep(list_of, name, rest)
   end
+  table.sort(ended) -- pairs goes another way in each run
+  for _, slot in ipairs(ended) do wake(slot, "EIO") end
 end
 
 --- The device is about to end: no handler waits for a name any more.
