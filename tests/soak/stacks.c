@@ -151,6 +151,7 @@ static void plan(struct life *life)
 	if (life->seed % LONG_EVERY == 0)
 		life->requests *= LONG;
 	life->batch = dice(&rng, 1, life->dev.depth);
+	life->sim.debug = dice(&rng, 1, 4) == 1;
 	if (dice(&rng, 1, 4) == 1)
 		life->stop_at = dice(&rng, 1, life->requests);
 	if (life->stop_at && dice(&rng, 1, 2) == 1)
@@ -282,6 +283,8 @@ static void check_data(struct life *life)
 
 	if (told(life, "wrong") != 0)
 		wrong(life, "handlers found fault %g times", told(life, "wrong"));
+	if (simulate_misuses(&life->sim))
+		wrong(life, "%u misuses of a buffer", simulate_misuses(&life->sim));
 	if (r->wrong_results)
 		wrong(life, "%llu answers are no result", (unsigned long long)r->wrong_results);
 	if (r->wrong_data)
