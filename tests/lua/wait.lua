@@ -313,6 +313,54 @@ local function resumed(body, requests, more)
     { "write", 4 } }, more)
 end
 
+function M.test_the_end_lets_all_names_go_in_the_order_of_their_tags()
+  local requests = {}
+  for i = 1, 16 do requests[i] = { "write", i } end
+  requests[17] = { "read" }
+  for _, wait in ipairs { "hold", "wait" } do
+    local _, _, got = writes(("return ublk.%s('name ' .. sector)"):format(wait), requests,
+      { stop_at = 17 })
+    for i = 1, 16 do lu.assertEquals(got.answers[i].order, i) end
+  end
+end
+
+local names_kept = [[
+  local wait = require "ublk.wait"
+  local function names(fn, upvalue)
+    for i = 1, 9 do
+      local name, value = debug.getupvalue(fn, i)
+      if name == upvalue then return next(value) == nil and "none" or "some" end
+    end
+  end
+  local function tell()
+    print(names(wait.release, "held"), names(wait.signal, "waiting"), names(wait.signal, "permits"))
+  end
+]]
+
+function M.test_names_that_nobody_waits_for_are_forgotten()
+  local log = run(names_kept .. [[
+    ublk.spawn(function()
+      ublk.hold("a", 1)
+      ublk.wait("b", 1)
+      ublk.signal "c"
+      ublk.wait "c"
+      tell()
+      ublk.spawn(function() ublk.hold "a" ublk.wait "b" end)
+      ublk.signal "c"
+      ublk.sleep(1)
+      tell()
+      ublk.release "a"
+      ublk.sleep(1)
+      tell()
+      ublk.signal "b"
+      ublk.sleep(1)
+      tell()
+    end)
+    return { write = function() ublk.sleep(10) end }
+  ]], { { "write" } })
+  lu.assertEquals(log, "none none none\nsome none some\nnone some some\nnone none some\n")
+end
+
 function M.test_a_script_cannot_wake_what_waits()
   local log, results, got = resumed "ublk.sleep(1) print('woken', ublk.now()) return 'ENOSPC'"
   lu.assertEquals(log, "true\nwoken 1\nslept\n")
