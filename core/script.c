@@ -255,14 +255,13 @@ static enum stop run(struct script *s, lua_State *fiber, int args)
  */
 static void settle(struct script *s, lua_State *fiber)
 {
-	const char *error = NULL;
-
-	if (lua_status(fiber) != LUA_YIELD && lua_gettop(fiber))
-		error = lua_tostring(fiber, -1);
+	/* Nothing here may allocate: a collection may run a finalizer that throws. */
 	if (lua_status(fiber) == LUA_YIELD)
 		lua_pushnil(s->L);
+	else if (lua_gettop(fiber) && lua_type(fiber, -1) == LUA_TSTRING)
+		lua_xmove(fiber, s->L, 1);
 	else
-		lua_pushstring(s->L, error ? error : "with an error that is no text");
+		lua_pushboolean(s->L, true);
 	s->queue->rest = 0; /* stays so when Lua fails again: then the batch keeps its verdicts */
 	(void)call_engine(s->L, "settle", 1, 0);
 }

@@ -20,7 +20,6 @@ enum {
 	STEP_KB = 4,	     /* of a collection, at least: 3 us, or 100 when all it frees is cold */
 	MIN_GROWTH = 1 * MB, /* between two collections */
 	HURRY = 64,	     /* steps for a whole collection, when too much is used */
-	SURE = 2,	     /* collections: one may have begun before something was let go of */
 	FULL_PAUSE = 1024,   /* rounds between two collections of a state that is full */
 };
 
@@ -41,19 +40,61 @@ static void plan(struct script_memory *m)
 
 	m->collecting = false;
 	m->next = m->used + (growth < room ? growth : room);
-	/* With less to spare than an eighth, the next collection would come at once. */
-	m->cycles_over = m->used > m->limit / 8 * 7 ? m->cycles_over + 1 : 0;
 }
 
-/* Garbage is no reason to fail: see how much is alive, once in a round. */
+/* With less to spare than an eighth, the next collection would come at once. */
+static bool too_little_left(const struct script_memory *m)
+{
+	return m->used > m->limit / 8 * 7;
+}
+
+/* A finalizer of the script may throw, which must not end the process. */
+static int protected_gc(lua_State *L)
+{
+	int what = (int)lua_tointeger(L, 1);
+
+	lua_pushinteger(L, lua_gc(L, what, (int)lua_tointeger(L, 2)));
+	return 1;
+}
+
+/* Has a collection come to its end? */
+static bool gc(struct script_memory *m, int what, int argument)
+{
+	bool ended;
+
+	lua_rawgeti(m->L, LUA_REGISTRYINDEX, m->gc_ref);
+	lua_pushinteger(m->L, what);
+	lua_pushinteger(m->L, argument);
+	ended = lua_pcall(m->L, 2, 1, 0) == 0 && lua_tointeger(m->L, -1);
+	lua_pop(m->L, 1);
+	return ended;
+}
+
+/* LuaJIT's buffer for strings is halved in a collection: more than one may be worth it. */
+static void collect(struct script_memory *m)
+{
+	size_t before;
+
+	do {
+		before = m->used;
+		(void)gc(m, LUA_GCCOLLECT, 0);
+	} while (too_little_left(m) && m->used < before / 8 * 7);
+}
+
+/*
+ * Garbage is no reason to fail: see how much is alive. Once in a round, and
+ * again after as much as pays for it: a handler may catch the error.
+ */
 static bool has_room(struct script_memory *m)
 {
-	if (m->looked)
+	if (m->full || (m->looked && m->used < m->alive + m->limit / 8))
 		return false;
+	collect(m);
 	m->looked = true;
-	lua_gc(m->L, LUA_GCCOLLECT, 0);
-	m->next = 0; /* what this handler holds may be gone when it has failed: look again */
-	return m->used < m->limit / 8 * 7;
+	m->alive = m->used;
+	m->emergency = too_little_left(m);
+	m->ceiling = m->emergency ? m->limit / 4 * 5 : m->limit;
+	return !m->emergency;
 }
 
 /* A hook: the script has taken too much. */
@@ -65,7 +106,7 @@ static void too_much(lua_State *L, lua_Debug *ar)
 		return;
 	(void)lua_getallocf(L, (void **)&m);
 	lua_sethook(m->L, NULL, 0, 0);
-	if (has_room(m))
+	if (m->used <= m->ceiling || has_room(m))
 		return;
 	luaL_where(L, 0);
 	lua_pushfstring(L, "out of memory: the script uses more than %d MiB (see --memory)",
@@ -81,8 +122,10 @@ static void *counted_alloc(void *data, void *ptr, size_t old_size, size_t new_si
 
 	if (p || new_size == 0)
 		m->used += new_size - old_size;
-	if (m->used > m->limit && m->guarded)
+	if (m->used > m->ceiling && m->guarded && new_size > old_size) {
+		lua_gc(m->L, LUA_GCRESTART, 0); /* now, whatever the script has said */
 		lua_sethook(m->L, too_much, LUA_MASKCOUNT, 1); /* a signal handler may, too */
+	}
 	return p;
 }
 
@@ -91,6 +134,8 @@ void script_memory_open(struct script_memory *m, lua_State *L, size_t limit)
 	*m = (struct script_memory){ .L = L, .limit = limit ? limit : DEFAULT_LIMIT };
 	m->used = (size_t)lua_gc(L, LUA_GCCOUNT, 0) * KB + (size_t)lua_gc(L, LUA_GCCOUNTB, 0);
 	m->alloc = lua_getallocf(L, &m->alloc_data);
+	lua_pushcfunction(L, protected_gc);
+	m->gc_ref = luaL_ref(L, LUA_REGISTRYINDEX);
 	lua_setallocf(L, counted_alloc, m);
 	plan(m);
 }
@@ -103,9 +148,11 @@ void script_memory_close(struct script_memory *m)
 
 bool script_memory_enter(struct script_memory *m)
 {
-	m->guarded = m->cycles_over < SURE;
-	m->looked = false;
-	return m->guarded;
+	/* What is resumed though the state is full may be what lets go: it needs a little. */
+	m->ceiling = m->full ? m->limit / 4 * 5 : m->limit;
+	m->restart = 0;
+	m->guarded = true;
+	return !m->full;
 }
 
 void script_memory_leave(struct script_memory *m)
@@ -115,6 +162,37 @@ void script_memory_leave(struct script_memory *m)
 		lua_sethook(m->L, NULL, 0, 0);
 }
 
+/* The script does not run, and a collection has ended: what is used is alive. */
+static void decide(struct script_memory *m)
+{
+	plan(m);
+	m->full = too_little_left(m);
+	if (!m->full)
+		return;
+	m->next = m->used + m->limit / 8;
+	m->pause = FULL_PAUSE;
+	if (!m->told)
+		log_error("the script holds more than %zu MiB (see --memory): it is not asked any "
+			  "more, its requests fail",
+			  m->limit / MB);
+	m->told = true;
+}
+
+/* An error was raised. Was it that handler alone who held so much? */
+static void end_emergency(struct script_memory *m)
+{
+	m->emergency = false;
+	collect(m);
+	decide(m);
+}
+
+static bool is_due(struct script_memory *m)
+{
+	if (m->used >= m->next)
+		return true;
+	return m->full && --m->pause == 0;
+}
+
 /*
  * LuaJIT would do the same work in the middle of a handler, when twice as much
  * is used as the last collection left. So this one begins earlier, and does at
@@ -122,25 +200,22 @@ void script_memory_leave(struct script_memory *m)
  */
 void script_memory_step(struct script_memory *m)
 {
-	bool over = m->used > m->limit;
 	size_t grown;
 
-	if (m->used < m->next || (m->pause && m->pause--))
+	m->looked = false;
+	if (m->emergency)
+		end_emergency(m);
+	if (!is_due(m))
 		return;
 	grown = m->collecting && m->used > m->last ? m->used - m->last : 0;
-	if (over && grown < m->used / HURRY)
+	if (m->used > m->limit && grown < m->used / HURRY)
 		grown = m->used / HURRY;
 	m->collecting = true;
 	m->next = 0; /* a step in each round, until it is done */
-	if (lua_gc(m->L, LUA_GCSTEP, (int)(grown / KB) + STEP_KB)) {
+	if (gc(m, LUA_GCSTEP, (int)(grown / KB) + STEP_KB)) {
 		plan(m);
-		m->pause = m->cycles_over >= SURE ? FULL_PAUSE : 0;
-		if (m->cycles_over >= SURE && !m->told) {
-			m->told = true;
-			log_error("the script holds more than %zu MiB (see --memory): it is not "
-				  "asked any more, its requests fail",
-				  m->limit / MB);
-		}
+		if (m->full)
+			decide(m);
 	}
 	m->last = m->used;
 }

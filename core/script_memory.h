@@ -16,15 +16,20 @@ struct script_memory {
 	lua_State *L;
 	lua_Alloc alloc; /* LuaJIT's own */
 	void *alloc_data;
+	int gc_ref;	    /* a function in the registry: lua_gc, to be called by lua_pcall */
 	size_t used, limit; /* bytes */
+	size_t ceiling;	    /* the limit, or more while an error is on its way up */
+	size_t restart;	    /* beyond the ceiling: where the collector is told again to run */
 	size_t next;	    /* a collection begins, or goes on, when so much is used */
 	size_t last;	    /* used after the last step of a collection that is under way */
+	size_t alive;	    /* with `looked`: used after the last look */
 	bool collecting;
-	bool guarded; /* the script runs: it gets an error when it takes too much */
-	bool looked;  /* in this round, how much is alive */
+	bool guarded;	/* the script runs: it gets an error when it takes too much */
+	bool looked;	/* in this round, how much is alive */
+	bool emergency; /* and that was too much */
+	bool full;	/* the script holds too much, also between batches */
 	bool told;
-	unsigned pause;	      /* rounds until the next collection may begin */
-	unsigned cycles_over; /* collections that ended with more alive than there may be */
+	unsigned pause; /* rounds until a state that is full is looked at again */
 };
 
 /* Bound the state, from now on, to `limit` bytes; 0: 256 MiB. */

@@ -118,6 +118,7 @@ function M.new(queue, chains, mistakes, tasks, idle, parking)
     me.lost, loop.fibers[me] = true, nil
     if serving == me then loop.leave(me) end
     if me.slot < depth then reqs[me.slot].verdict = EIO else tasks.drop(me.slot) end
+    if err == true then err = "with an error that is no text" end
     report.mistake(err and "the batch loop failed: " .. err
       or me.slot < depth and "a handler called coroutine.yield by itself; its request gets EIO"
       or "a task called coroutine.yield by itself; it is ended")
