@@ -45,6 +45,7 @@ enum ul_verdict {
 enum ul_mark {
 	UL_MARK_HIT = 1,       /* it waited, or called req:hit() */
 	UL_MARK_FORWARDED = 2, /* it called req:forward() */
+	UL_MARK_BACKING = 4,   /* and that went down to the backing */
 };
 
 struct ul_req {
@@ -83,7 +84,9 @@ struct ul_slot {
 	struct ul_req
 		io;	/* what it asks of the backing; Lua fills op, sector, length, buf, flags */
 	int32_t result; /* of that: 0 or a negative errno */
-	uint32_t state; /* core/park.c's own */
+	int32_t forwarded; /* of the last req:forward(): the same */
+	uint32_t state;	   /* core/park.c's own */
+	uint32_t pad;
 };
 
 /* One queue as its Lua state sees it; the memory is fixed once the queue is open. */
@@ -203,7 +206,7 @@ void ul_park_io(struct ul_queue *queue, uint32_t slot);
 /* The same for the request of tag `slot` itself, which is marked as forwarded. Queue thread. */
 void ul_park_forward(struct ul_queue *queue, uint32_t slot);
 
-/* Wake `slot` in this round, whatever it waits for; twice is once. Queue thread. */
+/* Wake `slot`, unless it waits for the backing, which ends by itself; twice is once. Queue thread. */
 void ul_park_wake(struct ul_queue *queue, uint32_t slot);
 
 /* Clear the timer of `slot`. 0: it had none, or has been woken already; else 1. Queue thread. */

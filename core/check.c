@@ -129,7 +129,7 @@ static bool next_request(void *arg, struct ul_req *req, uint8_t *data)
 
 static bool has_reached(const struct check *c, const struct ul_req *req)
 {
-	return c->reached[req->tag] || req->marks & UL_MARK_FORWARDED;
+	return c->reached[req->tag] || req->marks & UL_MARK_BACKING;
 }
 
 static enum workload_server server_of(const struct check *c, const struct ul_req *req)

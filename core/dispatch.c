@@ -89,7 +89,7 @@ static bool scripted(const struct dispatch *d, const struct ul_req *req)
 static void settle(struct dispatch *d, struct ul_req *req)
 {
 	const struct ul_slot *slot = &shared(d)->slots[req->tag];
-	bool forwarded = req->marks & UL_MARK_FORWARDED && req->verdict == slot->result;
+	bool forwarded = req->marks & UL_MARK_FORWARDED && req->verdict == slot->forwarded;
 
 	if (req->verdict == UL_PASS) {
 		answer(d, req, below(d, req));
@@ -165,7 +165,7 @@ static void resume_ready(struct dispatch *d)
 	while (budget-- && park_next_ready(queue, &slot)) {
 		bool ended = script_resume(d->config.script, slot);
 
-		if (ended && slot < queue->depth)
+		if (ended && slot < queue->depth && queue->reqs[slot].verdict != UL_PARKED)
 			settle(d, &queue->reqs[slot]);
 		serve_wishes(d);
 	}

@@ -102,7 +102,7 @@ void ul_park_io(struct ul_queue *queue, uint32_t slot)
 void ul_park_forward(struct ul_queue *queue, uint32_t slot)
 {
 	queue->slots[slot].io = queue->reqs[slot];
-	queue->reqs[slot].marks |= UL_MARK_HIT | UL_MARK_FORWARDED;
+	queue->reqs[slot].marks |= UL_MARK_HIT | UL_MARK_FORWARDED | UL_MARK_BACKING;
 	ul_park_io(queue, slot);
 }
 

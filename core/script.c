@@ -306,7 +306,9 @@ bool script_resume(struct script *s, uint32_t slot)
 	s->parked[slot] = NULL;
 	if (fiber) {
 		lua_pushlightuserdata(fiber, s->queue);
-	} else { /* a task begins */
+	} else if (slot < s->queue->depth) {
+		return false; /* nothing waits there: whoever parked it did not stop */
+	} else {	      /* a task begins */
 		fiber = take_fiber(s);
 		if (!fiber)
 			return true;

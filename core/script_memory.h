@@ -3,7 +3,7 @@
  * The memory of one Lua state: how much it may have, and when it is cleaned
  * up. A handler that takes more than its state may have gets a Lua error;
  * while what is alive is more, the script does not run. Garbage is collected
- * between batches, a little at a time, so that no request waits for it. Used
+ * between batches, a little at a time, so that a request hardly ever waits for it. Used
  * by script.c only, on the state's thread.
  */
 #pragma once

@@ -89,7 +89,14 @@ static int load_others(struct server *s, struct script *first)
 		return -ENOMEM;
 	}
 	for (unsigned q = 0; q < s->queues; q++)
+		s->wake_fds[q] = -1;
+	for (unsigned q = 0; q < s->queues; q++) {
 		s->wake_fds[q] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+		if (s->wake_fds[q] < 0) {
+			log_error("eventfd: %s", strerror(errno));
+			return -errno;
+		}
+	}
 	s->scripts[0] = first;
 	for (unsigned q = 1; q < s->queues; q++) {
 		struct ul_device same;
@@ -230,7 +237,8 @@ static void close_all(struct server *s)
 		script_close(s->scripts[q]);
 	backend_close(s->backend);
 	for (unsigned q = 0; s->wake_fds && q < s->queues; q++)
-		close(s->wake_fds[q]);
+		if (s->wake_fds[q] >= 0)
+			close(s->wake_fds[q]);
 	free(s->wake_fds);
 	free(s->workers);
 	free(s->scripts);

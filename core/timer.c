@@ -3,7 +3,7 @@
 
 #include <stdlib.h>
 
-enum { NOT_SET = UINT32_MAX };
+#define NOT_SET UINT32_MAX
 
 struct timer {
 	uint64_t deadline;
@@ -31,7 +31,7 @@ struct timers *timer_open(uint32_t slots)
 		return NULL;
 	}
 	for (uint32_t i = 0; i < slots; i++)
-		t->place[i] = (uint32_t)NOT_SET;
+		t->place[i] = NOT_SET;
 	return t;
 }
 
@@ -85,9 +85,9 @@ void timer_clear(struct timers *t, uint32_t slot)
 	uint32_t place = t->place[slot];
 	struct timer last;
 
-	if (place == (uint32_t)NOT_SET)
+	if (place == NOT_SET)
 		return;
-	t->place[slot] = (uint32_t)NOT_SET;
+	t->place[slot] = NOT_SET;
 	last = t->heap[--t->count];
 	if (place == t->count)
 		return;

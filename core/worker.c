@@ -28,7 +28,7 @@ static void become_io_flusher(unsigned queue)
 			 queue, strerror(errno));
 }
 
-static void pin(const struct worker *w)
+static void set_up_thread(const struct worker *w)
 {
 	unsigned queue = w->config.queue.queue;
 	char name[16];
@@ -74,7 +74,7 @@ static void *worker_main(void *arg)
 	struct guard *guard = NULL;
 	int ret;
 
-	pin(w);
+	set_up_thread(w);
 	become_io_flusher(w->config.queue.queue);
 	ret = queue_open(&transport, &w->config.queue);
 	if (ret == 0 && w->config.debug) {

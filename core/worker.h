@@ -35,7 +35,7 @@ struct worker {
 	pthread_t thread;
 	sem_t ready; /* posted once: the queue is open, or `error` says why not */
 	int error;
-	atomic_bool broken; /* the queue ended with `error` */
+	atomic_bool broken; /* the queue has not ended by the driver's will */
 };
 
 /* 0 or -errno, logged. After success worker_wait_ready and worker_join are owed. */

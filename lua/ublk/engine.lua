@@ -21,11 +21,33 @@ local M = {}
 local loaded, loaded_layers -- the device table that the script returned, and its stack
 local running, attached -- the batch loop, and its queue
 
+-- An error thrown by a finalizer goes wherever the collector happens to run, in C's hands too.
+local function tame(finalizer)
+  if type(finalizer) ~= "function" then return finalizer end
+  return function(object)
+    local ok, trace = xpcall(finalizer, report.traceback, object)
+    if not ok then
+      report.mistake("a finalizer failed: " .. tostring(trace):match "^[^\n]*", tostring(trace))
+    end
+  end
+end
+
+local function tame_finalizers()
+  local gc, metatype = ffi.gc, ffi.metatype
+  ffi.gc = function(object, finalizer) return gc(object, tame(finalizer)) end
+  ffi.metatype = function(ctype, meta)
+    if type(meta) == "table" then meta.__gc = tame(rawget(meta, "__gc")) end
+    return metatype(ctype, meta)
+  end
+  rawset(_G, "newproxy", nil)
+end
+
 -- A script's own modules stand beside it, and not where root happens to be. Its output joins the
 -- log, which never waits; it can end its device no more than a disk can; and what it has not
 -- declared is no variable.
 local function set_environment(path)
   strict.install()
+  tame_finalizers()
   local beside = (path:match "^(.*/)" or "./") .. "?.lua"
   package.path = package.path:gsub("%./%?%.lua;?", "") .. ";" .. beside
   rawset(_G, "print", ublk.log)

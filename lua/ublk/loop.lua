@@ -53,10 +53,14 @@ function M.new(queue, chains, mistakes, tasks, idle, parking)
 
   -- A fiber that has waited ends its request alone. One that C gave up, because it yielded to
   -- nobody, has none any more, whoever resumed it.
-  local function serve_late(me, req, ok, verdict)
+  local function finish_late(me, req, number)
     if me.lost then error("this request has been answered", 0) end
-    req.verdict = ok and (verdict == nil and PASS or verdict == true and DONE or verdicts[verdict])
-      or mistaken(req, ok, verdict)
+    req.verdict = number
+  end
+
+  local function serve_late(me, req, ok, verdict)
+    finish_late(me, req, ok and (verdict == nil and PASS or verdict == true and DONE
+      or verdicts[verdict]) or mistaken(req, ok, verdict))
   end
 
   local function serve_rest(me)
@@ -74,8 +78,10 @@ function M.new(queue, chains, mistakes, tasks, idle, parking)
       elseif ok and verdict == true then
         req.verdict = DONE
       else
-        req.verdict = ok and verdicts[verdict] or mistaken(req, ok, verdict)
-        if serving ~= me then return end -- on_error = "pass" has led to a layer that waits
+        local number = ok and verdicts[verdict] or mistaken(req, ok, verdict)
+        -- on_error = "pass" may have led to a layer that waits
+        if serving ~= me then return finish_late(me, req, number) end
+        req.verdict = number
       end
     end
   end
@@ -132,13 +138,13 @@ function M.new(queue, chains, mistakes, tasks, idle, parking)
     serving = nil
   end
 
-  --- The slot of the handler or task that runs; an error of `what`'s caller where nothing can wait.
-  function loop.slot(what)
+  --- The slot of the handler or task that runs; an error at `level` where nothing can wait.
+  function loop.slot(what, level)
     local me = current
     if not me or running() ~= me.co then
-      error(what .. ": only in a handler or a task, and not in a coroutine of its own", 3)
+      error(what .. ": only in a handler or a task, and not in a coroutine of its own", level)
     elseif not isyieldable() then
-      error(what .. ": not inside a function that C calls, such as that of string.gsub", 3)
+      error(what .. ": not inside a function that C calls, such as that of string.gsub", level)
     end
     return serving == me and batch[position] or me.slot
   end

@@ -37,7 +37,7 @@ function M.new(stack, queue, stats, on_error)
     local req = queue.reqs + view.tag
     stats[index].hit = stats[index].hit + 1
     if was_forwarded(req) then
-      local result = as_verdict(queue.slots[req.tag].result)
+      local result = as_verdict(queue.slots[req.tag].forwarded)
       return result == DONE or result
     end
     req.marks = 0
@@ -80,7 +80,7 @@ function M.new(stack, queue, stats, on_error)
 
   -- on_error = "pass": as if the layer had said nothing.
   local function pass(req, index)
-    if was_forwarded(req) then return as_verdict(queue.slots[req.tag].result) end
+    if was_forwarded(req) then return as_verdict(queue.slots[req.tag].forwarded) end
     context.layer[0] = index
     return self.ask_below(req.tag)
   end

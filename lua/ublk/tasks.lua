@@ -26,7 +26,8 @@ end
 --- It does not run any more, or not again if it runs now. Returns whether there was something left
 -- to cancel.
 function Task:cancel()
-  local was_due = not self.cancelled and (self.slot ~= nil or queue == nil)
+  local ends_now = self.running and not self.period
+  local was_due = not self.cancelled and not ends_now and (self.slot ~= nil or queue == nil)
   self.cancelled = true
   for i = #early, 1, -1 do
     if early[i] == self then table.remove(early, i) end
@@ -122,6 +123,11 @@ end
 
 --- The task in `slot` does not come to its end: its fiber is lost.
 function M.drop(slot) end_task(by_slot[slot]) end
+
+--- The queue is about to be gone: what is asked for now never runs.
+function M.detach()
+  queue = nil
+end
 
 --- Called once, by the engine, with the queue and the device's on_error.
 function M.attach(to_queue, on_error)

@@ -32,9 +32,15 @@ function M.attach(to_queue, to_loop, to_stack)
 end
 
 -- The slot of what runs and is about to wait.
-local function slot_for(what)
+local function slot_for(what, level)
   if not loop then error(what .. ": not while the script loads", 3) end
-  return loop.slot(what)
+  return loop.slot(what, level or 3)
+end
+
+--- The queue is about to be gone: finalizers of the script may still call these.
+function M.detach()
+  queue, slots, loop, stack = nil, nil, nil, nil
+  held, waiting, permits = {}, {}, {}
 end
 
 --- Seconds since the device started; 0 while the script loads.
@@ -197,11 +203,12 @@ local function check_place(what, sector, length)
 end
 
 local function check_buffer(what, buf, length)
-  if type(buf) ~= "cdata" then
+  local kind = type(buf) == "cdata" and tostring(ffi.typeof(buf)) or ""
+  if not kind:find "[*%]]" then -- neither a pointer nor an array
     error(what .. ' needs a buffer: the handler\'s own, or ffi.new("uint8_t[?]", length)', 3)
   end
   local size = ffi.sizeof(buf)
-  if size ~= ffi.sizeof "void *" and size < length then
+  if not kind:find "*" and size < length then
     error(("%s: a buffer of %d bytes is too small for %d"):format(what, size, length), 3)
   end
 end
@@ -248,7 +255,7 @@ local methods = {}
 
 -- The slot of the handler that runs, whose request this must be.
 local function own_slot(what, view)
-  local slot = slot_for(what)
+  local slot = slot_for(what, 4)
   if view.tag ~= slot then error(what .. ": only on the request of the handler that runs", 3) end
   return slot
 end
@@ -263,9 +270,9 @@ function methods.forward(view)
     loop.suspend(slot)
     result = slots[slot].result
   else
-    slots[slot].result = result
-    queue.reqs[slot].marks = FORWARDED
+    queue.reqs[slot].marks = bit.bor(queue.reqs[slot].marks, FORWARDED)
   end
+  slots[slot].forwarded = result
   return result_name(result)
 end
 

@@ -199,7 +199,7 @@ static void a_forward_asks_for_the_request_itself(void **state)
 				   .flags = UL_FLAG_FUA,
 				   .buf = (uint8_t *)reqs };
 	ul_park_forward(&queue, 2);
-	assert_int_equal(reqs[2].marks, UL_MARK_HIT | UL_MARK_FORWARDED);
+	assert_int_equal(reqs[2].marks, UL_MARK_HIT | UL_MARK_FORWARDED | UL_MARK_BACKING);
 	assert_true(park_next_io(&queue, &slot));
 	assert_int_equal(slot, 2);
 	assert_int_equal(queue.slots[2].io.op, UL_OP_WRITE);
