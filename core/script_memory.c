@@ -71,25 +71,25 @@ static bool gc(struct script_memory *m, int what, int argument)
 }
 
 /* LuaJIT's buffer for strings is halved in a collection: more than one may be worth it. */
-static void collect(struct script_memory *m)
+static bool again(const struct script_memory *m, size_t before)
 {
-	size_t before;
-
-	do {
-		before = m->used;
-		(void)gc(m, LUA_GCCOLLECT, 0);
-	} while (too_little_left(m) && m->used < before / 8 * 7);
+	return too_little_left(m) && m->used < before / 8 * 7;
 }
 
 /*
  * Garbage is no reason to fail: see how much is alive. Once in a round, and
  * again after as much as pays for it: a handler may catch the error.
  */
-static bool has_room(struct script_memory *m)
+static bool has_room(struct script_memory *m, lua_State *L)
 {
+	size_t before;
+
 	if (m->full || (m->looked && m->used < m->alive + m->limit / 8))
 		return false;
-	collect(m);
+	do {
+		before = m->used;
+		lua_gc(L, LUA_GCCOLLECT, 0); /* a finalizer that throws is the handler's */
+	} while (again(m, before));
 	m->looked = true;
 	m->alive = m->used;
 	m->emergency = too_little_left(m);
@@ -105,8 +105,8 @@ static void too_much(lua_State *L, lua_Debug *ar)
 	if (in_library(L, ar))
 		return;
 	(void)lua_getallocf(L, (void **)&m);
-	lua_sethook(m->L, NULL, 0, 0);
-	if (m->used <= m->ceiling || has_room(m))
+	lua_sethook(L, NULL, 0, 0);
+	if (m->used <= m->ceiling || has_room(m, L))
 		return;
 	luaL_where(L, 0);
 	lua_pushfstring(L, "out of memory: the script uses more than %d MiB (see --memory)",
@@ -181,8 +181,13 @@ static void decide(struct script_memory *m)
 /* An error was raised. Was it that handler alone who held so much? */
 static void end_emergency(struct script_memory *m)
 {
+	size_t before;
+
 	m->emergency = false;
-	collect(m);
+	do {
+		before = m->used;
+		(void)gc(m, LUA_GCCOLLECT, 0);
+	} while (again(m, before));
 	decide(m);
 }
 
