@@ -241,3 +241,20 @@ liar() {
     write = function() end, flush = function() end }'
   finds '.compiler | test("thrown away")' -e '{ size = "1M", read = function() jit.flush() end }'
 }
+
+@test "--debug finds writes beside a buffer, and after its request's answer" {
+  echo 'return { size = "1M", write = function(s, n, buf) if s == 8 then buf[n] = 1 end end }' \
+    >beyond.lua
+  says 1 "misuses of a request's buffer, told above" --debug beyond.lua
+  [[ $stderr == *"--debug: the buffer of a write (sector 8, "*" was written beyond its end"* ]]
+  finds '.misuses > 1 and .ok == false and .ops.write.ns == null' --debug beyond.lua
+  finds '.misuses == 0 and .ok' beyond.lua
+}
+
+@test "with --debug a script that misuses nothing is served as without" {
+  for script in "$examples"/{bitrot,faulty,ramdisk,reorder}.lua; do
+    finds '.misuses == 0 and .ok' --debug "$script"
+    digest=$(jq .digest report.json)
+    finds ".digest == $digest" "$script"
+  done
+}

@@ -77,6 +77,30 @@ static void check_has_options_of_its_own(void **state)
 	assert_int_equal(parsed("check a.lua --help").verb, CLI_SCRIPT_HELP);
 }
 
+static void memory_is_a_size_and_debug_a_switch(void **state)
+{
+	static const char *const wrong[] = { "3M",    "1", "x",	  "-8M", "8MB", "8T",
+					     "1025G", "M", "nan", "inf", "0" };
+
+	assert_int_equal(parsed("a.lua").memory, 0);
+	assert_false(parsed("a.lua").debug);
+	assert_int_equal(parsed("--memory 4M a.lua").memory, 4 << 20);
+	assert_int_equal(parsed("--memory 4096k a.lua").memory, 4 << 20);
+	assert_int_equal(parsed("--memory 4194304 a.lua").memory, 4 << 20);
+	assert_int_equal(parsed("--memory 1.5g check a.lua").memory, 3ULL << 29);
+	assert_int_equal(parsed("--memory 1024G a.lua").memory, 1ULL << 40);
+	assert_true(parsed("--debug a.lua").debug);
+	assert_true(parsed("check --debug a.lua").debug);
+	for (unsigned i = 0; i < ARRAY_SIZE(wrong); i++) {
+		char text[64];
+
+		snprintf(text, sizeof(text), "--memory %s a.lua", wrong[i]);
+		assert_refused(text, "needs a size from 4M to 1024G");
+	}
+	assert_refused("--memory", "--memory");
+	assert_refused("--debug=1 a.lua", "--debug");
+}
+
 static void options_of_another_verb_are_refused(void **state)
 {
 	assert_refused("check -n 3 a.lua", "--id: not an option of check");
@@ -339,6 +363,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_script_alone_runs_with_defaults),
 		cmocka_unit_test(check_has_options_of_its_own),
+		cmocka_unit_test(memory_is_a_size_and_debug_a_switch),
 		cmocka_unit_test(options_of_another_verb_are_refused),
 		cmocka_unit_test(each_option_has_its_long_form),
 		cmocka_unit_test(short_options_may_be_joined),
