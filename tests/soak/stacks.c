@@ -32,7 +32,7 @@ enum {
 	LONG = 30,
 	WARM = 20, /* lives, after which the process must not grow by more than this: */
 	MOST_RSS = 512 << 10,
-	MOST_LUA = 512 << 10, /* bytes that Lua's memory may grow by in a life: traces, mostly */
+	MOST_LUA = 128 << 10, /* bytes that Lua's memory may grow by in a life */
 };
 
 struct life {

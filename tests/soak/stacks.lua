@@ -212,6 +212,7 @@ end
 -- What is alive now, where only the library itself knows of it.
 local function tell()
   local engine, tasks, wait = require "ublk.engine", require "ublk.tasks", require "ublk.wait"
+  jit.flush() -- traces come and go
   collectgarbage()
   collectgarbage()
   ublk.counter("memory").value = collectgarbage "count" * 1024
