@@ -21,7 +21,8 @@ local M = {}
 local loaded, loaded_layers -- the device table that the script returned, and its stack
 local running, attached -- the batch loop, and its queue
 
--- An error thrown by a finalizer goes wherever the collector happens to run, in C's hands too.
+-- An error thrown by a finalizer goes to wherever the collector happens to run: machine code, which
+-- does not survive it, or C. What newproxy makes cannot be tamed, so there is none.
 local function tame(finalizer)
   if type(finalizer) ~= "function" then return finalizer end
   return function(object)
@@ -187,7 +188,10 @@ function M.inspect()
   return require("ublk.inspect").text()
 end
 
+-- The queue is gone, or about to be; what the script has left for the collector comes after this.
 function M.close()
+  wait.detach()
+  tasks.detach()
   report.close()
 end
 

@@ -55,6 +55,10 @@ end
 local function range_text(list)
   local parts = {}
   for i, range in ipairs(list) do
+    if i == 4 and #list > 4 then
+      parts[i] = ("and %d more"):format(#list - 3)
+      break
+    end
     parts[i] = size_text(range[1] * 512) .. ".."
       .. (range[2] < math.huge and size_text(range[2] * 512) or "")
   end
