@@ -123,11 +123,8 @@ static void *counted_alloc(void *data, void *ptr, size_t old_size, size_t new_si
 	if (p || new_size == 0)
 		m->used += new_size - old_size;
 	if (m->used > m->ceiling && m->guarded && new_size > old_size) {
+		lua_gc(m->L, LUA_GCRESTART, 0); /* now, whatever the script has said */
 		lua_sethook(m->L, too_much, LUA_MASKCOUNT, 1); /* a signal handler may, too */
-		if (m->used > m->restart) { /* whatever the script has said to the collector */
-			m->restart = m->used + m->limit / 8;
-			lua_gc(m->L, LUA_GCRESTART, 0);
-		}
 	}
 	return p;
 }
