@@ -206,7 +206,7 @@ void ul_park_io(struct ul_queue *queue, uint32_t slot);
 /* The same for the request of tag `slot` itself, which is marked as forwarded. Queue thread. */
 void ul_park_forward(struct ul_queue *queue, uint32_t slot);
 
-/* Wake `slot`, unless it waits for the backing, which ends by itself; twice is once. Queue thread. */
+/* Wake `slot`; not from the backing, which ends by itself. Twice is once. Queue thread. */
 void ul_park_wake(struct ul_queue *queue, uint32_t slot);
 
 /* Clear the timer of `slot`. 0: it had none, or has been woken already; else 1. Queue thread. */

@@ -150,7 +150,6 @@ bool script_memory_enter(struct script_memory *m)
 {
 	/* What is resumed though the state is full may be what lets go: it needs a little. */
 	m->ceiling = m->full ? m->limit / 4 * 5 : m->limit;
-	m->restart = 0;
 	m->guarded = true;
 	return !m->full;
 }

@@ -3,8 +3,8 @@
  * The memory of one Lua state: how much it may have, and when it is cleaned
  * up. A handler that takes more than its state may have gets a Lua error;
  * while what is alive is more, the script does not run. Garbage is collected
- * between batches, a little at a time, so that a request hardly ever waits for it. Used
- * by script.c only, on the state's thread.
+ * between batches, a little at a time, so that a request hardly ever waits
+ * for it. Used by script.c only, on the state's thread.
  */
 #pragma once
 
@@ -19,7 +19,6 @@ struct script_memory {
 	int gc_ref;	    /* a function in the registry: lua_gc, to be called by lua_pcall */
 	size_t used, limit; /* bytes */
 	size_t ceiling;	    /* the limit, or more while an error is on its way up */
-	size_t restart;	    /* beyond the ceiling: where the collector is told again to run */
 	size_t next;	    /* a collection begins, or goes on, when so much is used */
 	size_t last;	    /* used after the last step of a collection that is under way */
 	size_t alive;	    /* with `looked`: used after the last look */

@@ -229,11 +229,11 @@ static void one_huge_string_is_no_end(void **state)
 
 static void finalizers_that_throw_do_not_end_the_process(void **state)
 {
-	struct rig rig = run_both("local ffi = require 'ffi'\n"
-				  "local function no() error 'in gc' end\n"
-				  "local own = ffi.metatype('struct { int a; }', { __gc = no })",
-				  "for i = 1, 30 do ffi.gc(ffi.new 'int[4]', no) own() end", 100,
-				  true);
+	struct rig rig =
+		run_both("local ffi = require 'ffi'\n"
+			 "local function no() error 'in gc' end\n"
+			 "local own = ffi.metatype('struct { int a; }', { __gc = no })",
+			 "for i = 1, 30 do ffi.gc(ffi.new 'int[4]', no) own() end", 100, true);
 
 	assert_has(rig.log, "a finalizer failed: ");
 	assert_has(rig.log, "in gc");
