@@ -83,9 +83,7 @@ struct ul_view {
 struct ul_slot {
 	struct ul_req
 		io;	/* what it asks of the backing; Lua fills op, sector, length, buf, flags */
-	int32_t result; /* of that: 0 or a negative errno */
-	int32_t forwarded; /* of the last req:forward(): the same */
-	uint32_t state;	   /* core/park.c's own */
+	uint32_t state; /* core/park.c's own */
 	uint32_t pad;
 };
 
@@ -95,6 +93,8 @@ struct ul_queue {
 	uint16_t *batch;  /* tags: from the transport those that came in, to Lua those to serve */
 	uint8_t *buffers; /* a tag's data at tag × stride */
 	struct ul_slot *slots; /* `depth` + `tasks` of them */
+	int32_t *results;      /* by slot: what the backing said last, 0 or a negative errno */
+	int32_t *forwarded;    /* by tag: what the last req:forward() came to, likewise */
 	void *park;	       /* core/park.c's own */
 	uint32_t depth;
 	uint32_t tasks;

@@ -61,11 +61,13 @@ static void answer(struct dispatch *d, struct ul_req *req, int ret)
 	t->ops->answer(t, req->tag, result);
 }
 
+/* EAGAIN and EREMCHG of a host's file are no errors to the block layer, see errno.lua. */
 static int below(const struct dispatch *d, const struct ul_req *req)
 {
 	struct backend *backend = d->config.backend;
+	int ret = within_device(d, req) ? backend->ops->serve(backend, req) : -EIO;
 
-	return within_device(d, req) ? backend->ops->serve(backend, req) : -EIO;
+	return ret == -EAGAIN || ret == -EREMCHG ? -EIO : ret;
 }
 
 /* Does the script want to see it? */
@@ -88,8 +90,8 @@ static bool scripted(const struct dispatch *d, const struct ul_req *req)
 /* The script has come to an end with `req`. */
 static void settle(struct dispatch *d, struct ul_req *req)
 {
-	const struct ul_slot *slot = &shared(d)->slots[req->tag];
-	bool forwarded = req->marks & UL_MARK_FORWARDED && req->verdict == slot->forwarded;
+	int32_t result = shared(d)->forwarded[req->tag];
+	bool forwarded = req->marks & UL_MARK_FORWARDED && req->verdict == result;
 
 	if (req->verdict == UL_PASS) {
 		answer(d, req, below(d, req));
@@ -149,7 +151,7 @@ static void serve_wishes(struct dispatch *d)
 	uint32_t slot;
 
 	while (park_next_io(shared(d), &slot)) {
-		shared(d)->slots[slot].result = below(d, &shared(d)->slots[slot].io);
+		shared(d)->results[slot] = below(d, &shared(d)->slots[slot].io);
 		ul_park_wake(shared(d), slot);
 	}
 }

@@ -59,7 +59,9 @@ int park_open(struct ul_queue *queue)
 	queue->tasks = UL_TASKS;
 	slots = queue->depth + queue->tasks;
 	queue->slots = calloc(slots, sizeof(*queue->slots));
-	if (!park || !queue->slots)
+	queue->results = calloc(slots, sizeof(*queue->results));
+	queue->forwarded = calloc(queue->depth, sizeof(*queue->forwarded));
+	if (!park || !queue->slots || !queue->results || !queue->forwarded)
 		return -ENOMEM;
 	park->timers = timer_open(slots);
 	if (!park->timers || ring_open(&park->ready, slots) || ring_open(&park->io, slots))
@@ -76,6 +78,8 @@ void park_close(struct ul_queue *queue)
 		free(park->ready.slots);
 		free(park->io.slots);
 	}
+	free(queue->forwarded);
+	free(queue->results);
 	free(queue->slots);
 	free(park);
 }

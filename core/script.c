@@ -244,6 +244,8 @@ static enum stop run(struct script *s, lua_State *fiber, int args)
 	if (token == &s->queue->parking) {
 		lua_settop(fiber, 0);
 		s->parked[s->queue->parking] = fiber;
+		if (s->queue->parking < s->queue->depth)
+			s->queue->reqs[s->queue->parking].marks |= UL_MARK_HIT;
 		return PARKED;
 	}
 	return FAILED;

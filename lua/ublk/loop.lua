@@ -16,7 +16,7 @@ local M = {}
 -- change which tag is answered or what the backing is asked to do, and gives no pointer.
 local view = ffi.typeof "const struct ul_view *"
 
-local PASS, DONE, HIT = C.UL_PASS, C.UL_DONE, C.UL_MARK_HIT
+local PASS, DONE = C.UL_PASS, C.UL_DONE
 local EIO = errno.verdict.EIO
 
 -- A table of data pointers by tag for ops that have data; an empty one for the others.
@@ -38,7 +38,7 @@ end
 -- Returns a table of what C and wait.lua call.
 function M.new(queue, chains, mistakes, tasks, idle, parking)
   local batch, reqs, views, buffers = queue.batch, {}, {}, buffers_by_op(queue)
-  local verdicts, xpcall, bor, depth = errno.verdict, xpcall, bit.bor, queue.depth
+  local verdicts, xpcall, depth = errno.verdict, xpcall, queue.depth
   local yield, running, isyieldable = coroutine.yield, coroutine.running, coroutine.isyieldable
   local layer = context.layer
   local catch, mistaken = mistakes.catch, mistakes.mistaken
@@ -154,7 +154,6 @@ function M.new(queue, chains, mistakes, tasks, idle, parking)
     local me, at = current, layer[0]
     queue.rest = 0
     if serving == me then loop.leave(me) end
-    if slot < depth then reqs[slot].marks = bor(reqs[slot].marks, HIT) end
     queue.parking = slot
     stop(parking)
     current, layer[0] = me, at

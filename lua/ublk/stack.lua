@@ -15,32 +15,26 @@ local M = {}
 local PASS, DONE = C.UL_PASS, C.UL_DONE
 local FORWARDED = C.UL_MARK_FORWARDED
 
--- A host may answer with what is no verdict for a disk, EAGAIN say.
-local function as_verdict(result)
-  return result == 0 and DONE or errno.verdict[result] or errno.verdict.EIO
-end
-
 --- `stack` from layers.stack, for `queue` (struct ul_queue *), counted in `stats`
 -- (struct ul_layer_stats *, by index); on_error as in mistakes.policies.
 -- Returns an object with `chains` by op number, `mistakes`, and the functions below.
 function M.new(stack, queue, stats, on_error)
   local self = { chains = {} }
   local hooks, below, own, bottom = { stats = stats }, {}, nil, #stack - 1
-
-  local function was_forwarded(req) return bit.band(req.marks, FORWARDED) ~= 0 end
+  local reqs, forwarded = queue.reqs, queue.forwarded
 
   function hooks.forwarded(view) return bit.band(view._marks, FORWARDED) ~= 0 end
 
   -- The handler of the layer said nothing, but it has held the request up, or forwarded it: then
   -- it is done, or has failed, by what forward said.
   function hooks.after(view, index)
-    local req = queue.reqs + view.tag
-    stats[index].hit = stats[index].hit + 1
-    if was_forwarded(req) then
-      local result = as_verdict(queue.slots[req.tag].forwarded)
+    local layer_stats, tag = stats[index], view.tag
+    layer_stats.hit = layer_stats.hit + 1
+    if hooks.forwarded(view) then
+      local result = forwarded[tag]
       return result == DONE or result
     end
-    req.marks = 0
+    reqs[tag].marks = 0
   end
 
   -- The chain of `op` from the layer with index `first` on, or nil where there is none.
@@ -80,7 +74,7 @@ function M.new(stack, queue, stats, on_error)
 
   -- on_error = "pass": as if the layer had said nothing.
   local function pass(req, index)
-    if was_forwarded(req) then return as_verdict(queue.slots[req.tag].forwarded) end
+    if bit.band(req.marks, FORWARDED) ~= 0 then return forwarded[req.tag] end
     context.layer[0] = index
     return self.ask_below(req.tag)
   end

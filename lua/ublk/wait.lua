@@ -12,7 +12,8 @@ local M = {}
 
 local PASS, FORWARDED = C.UL_PASS, bit.bor(C.UL_MARK_HIT, C.UL_MARK_FORWARDED)
 
-local queue, slots, loop, stack -- of this state, once it is attached
+local queue, loop, stack -- of this state, once it is attached
+local slots, results, forwarded -- of the queue
 local held, waiting, permits = {}, {}, {} -- by name: slots, slots, a number
 local word = {} -- by slot: what it is woken with
 
@@ -28,7 +29,8 @@ end
 
 --- Called once, by the engine.
 function M.attach(to_queue, to_loop, to_stack)
-  queue, slots, loop, stack = to_queue, to_queue.slots, to_loop, to_stack
+  queue, loop, stack = to_queue, to_loop, to_stack
+  slots, results, forwarded = queue.slots, queue.results, queue.forwarded
 end
 
 -- The slot of what runs and is about to wait.
@@ -39,7 +41,7 @@ end
 
 --- The queue is about to be gone: finalizers of the script may still call these.
 function M.detach()
-  queue, slots, loop, stack = nil, nil, nil, nil
+  queue, loop, stack = nil, nil, nil
   held, waiting, permits = {}, {}, {}
 end
 
@@ -192,7 +194,7 @@ end
 local function backing_io(slot)
   C.ul_park_io(queue, slot)
   loop.suspend(slot)
-  return slots[slot].result
+  return results[slot]
 end
 
 local function check_place(what, sector, length)
@@ -268,11 +270,11 @@ function methods.forward(view)
   if result == PASS then
     C.ul_park_forward(queue, slot)
     loop.suspend(slot)
-    result = slots[slot].result
+    result = results[slot]
   else
     queue.reqs[slot].marks = bit.bor(queue.reqs[slot].marks, FORWARDED)
   end
-  slots[slot].forwarded = result
+  forwarded[slot] = result
   return result_name(result)
 end
 
