@@ -69,8 +69,12 @@ local function failure(err)
   local usage = type(err) == "table" and rawget(err, "usage")
   if type(usage) == "string" then return "EINVAL", usage end
   local ok, text = pcall(tostring, err)
-  if not ok then text = context.name .. ": an error that cannot be told as text" end
-  -- Of `require`, say, the first line of many: the rest lists places that nobody wants to know.
+  if not ok or type(text) ~= "string" then
+    text = context.name .. ": an error that cannot be told as text"
+  end
+  -- Of `require`, say, the first line of many: the rest lists places that nobody wants to know. But
+  -- of a module that does not load it is the second line that says why.
+  text = text:gsub("^(error loading module[^\n]*)\n%s*", "%1 ")
   return "ENOEXEC", (text:match("^[^\n]*"):gsub(":$", ""))
 end
 

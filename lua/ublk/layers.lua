@@ -49,8 +49,21 @@ local function union(list)
   return joined
 end
 
+-- Without holes, and nothing in it but the list.
+local function is_whole(list)
+  local count = 0
+  for key in pairs(list) do
+    if type(key) ~= "number" or key % 1 ~= 0 or key < 1 or key > #list then return false end
+    count = count + 1
+  end
+  return count == #list
+end
+
 -- A layer's `range` as a list of { first, end } in sectors, or nil and what is accepted.
 local function ranges(value)
+  if type(value) == "table" and not is_whole(value) then
+    return nil, "a range, or a list of ranges without holes"
+  end
   local list = {}
   for i, item in ipairs(is_list(value) and value or { value }) do
     local range, accepted = units.range(item)
@@ -133,11 +146,8 @@ end
 -- A layer that is false is left out: `layers = { a, opt.slow and b, c }`.
 local function push_list(stack, list, where)
   if type(list) ~= "table" then fail(where, "layers", list, "a list of tables") end
-  for key in pairs(list) do
-    if type(key) ~= "number" then
-      error(("%slayers: %q: a list of tables is needed: layers = { { … }, … }"):format(where,
-        tostring(key)), 0)
-    end
+  if not is_whole(list) then
+    error(where .. "layers: a list of tables, without holes, is needed: layers = { { … }, … }", 0)
   end
   for i = 1, #list do
     local place = ("layers[%d]"):format(i)

@@ -21,7 +21,9 @@ end
 -- of the caller's stand on top of it.
 function M.traceback(err, above)
   local ok, text = pcall(tostring, err)
-  if not ok then text = "an error that cannot be told as text: " .. tostring(text) end
+  if not ok or type(text) ~= "string" then -- __tostring of an object may do anything
+    text = "an error that cannot be told as text" .. (ok and "" or ": " .. tostring(text))
+  end
   local trace = debug.traceback(text, 2 + (above or 0))
   return trace
 end

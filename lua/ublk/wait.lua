@@ -73,7 +73,7 @@ function M.sleep(time)
 end
 
 local function check_name(what, name)
-  if type(name) ~= "string" and type(name) ~= "number" then
+  if type(name) ~= "string" and type(name) ~= "number" or name ~= name then
     error(what .. " needs a name, a text or a number", 3)
   end
 end
@@ -204,13 +204,25 @@ local function check_place(what, sector, length)
   end
 end
 
+-- How much a handler's own buffer holds from `at` on; what another pointer does nobody knows.
+local function room_in_own(at)
+  local offset = tonumber(at - queue.buffers)
+  if offset < 0 or offset >= queue.depth * queue.stride then return math.huge end
+  return queue.max_io - offset % queue.stride
+end
+
 local function check_buffer(what, buf, length)
-  local kind = type(buf) == "cdata" and tostring(ffi.typeof(buf)) or ""
-  if not kind:find "[*%]]" then -- neither a pointer nor an array
+  local instance = type(buf) == "cdata" and tostring(buf):find "^cdata" -- and no type
+  local kind = instance and buf ~= nil and tostring(ffi.typeof(buf)) or ""
+  local size
+  if kind:find "%]>$" then
+    size = ffi.sizeof(buf)
+  elseif kind:find "%*>$" then
+    size = room_in_own(ffi.cast("uint8_t *", buf))
+  else
     error(what .. ' needs a buffer: the handler\'s own, or ffi.new("uint8_t[?]", length)', 3)
   end
-  local size = ffi.sizeof(buf)
-  if not kind:find "*" and size < length then
+  if size < length then
     error(("%s: a buffer of %d bytes is too small for %d"):format(what, size, length), 3)
   end
 end

@@ -46,10 +46,10 @@ end, "trace")
 local function loop_bytecodes()
   local names = {}
   for func in pairs(funcs) do
-    for pc = 1, jit_util.funcinfo(func).bytecodes - 1 do
+    for pc = 0, jit_util.funcinfo(func).bytecodes - 1 do
       local op = bit.band(jit_util.funcbc(func, pc), 0xff)
       local name = vmdef.bcnames:sub(op * 6 + 1, op * 6 + 6):gsub("%s+$", "")
-      if name:find "^[IJ]?FORL$" then names[#names + 1] = name end
+      if name:find "^[IJ]?FORL$" or name == "JFUNCF" then names[#names + 1] = name end
     end
   end
   return table.concat(names, " ")
@@ -91,7 +91,8 @@ end
 -- A device of this text is served by machine code, and after half of the requests nothing changes.
 local function check(script, batch)
   local first, second, run = run_halves(script, batch or BATCH)
-  lu.assertStrContains(first, "JFORL")
+  -- Of a short loop LuaJIT may unroll all into a trace of the function around it.
+  lu.assertTrue(first:find("JFORL", 1, true) ~= nil or first:find("JFUNCF", 1, true) ~= nil, first)
   lu.assertNotStrContains(first, "IFORL")
   lu.assertNotStrContains(second, "IFORL")
   lu.assertNotStrContains(second, "abort:")

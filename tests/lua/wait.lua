@@ -273,6 +273,14 @@ function M.test_what_the_backing_is_asked_wrongly()
     ["read(0, 512, 'text')"] = "backing:read needs a buffer",
     ["write(0, 1024, ffi.new 'uint8_t[512]')"] =
       "backing:write: a buffer of 512 bytes is too small for 1024",
+    ["read(0, 512, ffi.typeof 'uint8_t[512]')"] = "backing:read needs a buffer",
+    ["read(0, 512, ffi.new 'uint8_t *')"] = "backing:read needs a buffer",
+    ["read(0, 512, 5LL)"] = "backing:read needs a buffer",
+    ["read(0, 512, ffi.new 'uint8_t *[4]')"] =
+      "backing:read: a buffer of 32 bytes is too small for 512",
+    ["read(0, 65536 + 512, buf)"] = "backing:read: a buffer of 65536 bytes is too small for 66048",
+    ["read(0, 65536, buf + 512)"] = "backing:read: a buffer of 65024 bytes is too small for 65536",
+    ["hold(0/0)"] = "hold needs a name",
     ["read(0.5, 512, buf)"] = "backing:read needs a sector, and a length",
     ["read(-1, 512, buf)"] = "backing:read needs a sector",
     ["read(0, 100, buf)"] = "backing:read needs a sector",
@@ -280,7 +288,7 @@ function M.test_what_the_backing_is_asked_wrongly()
     ["write_zeroes(0, 2 ^ 32)"] = "backing:write_zeroes needs a sector",
     ["discard()"] = "backing:discard needs a sector",
   } do
-    local log, results = writes("ublk.backing:" .. text)
+    local log, results = writes((text:find "^hold" and "ublk." or "ublk.backing:") .. text)
     lu.assertStrMatches(log, ".*test%.lua:4: ublk%." .. said:gsub("%p", "%%%0") .. ".*")
     lu.assertEquals(results, { -5 })
   end
