@@ -31,7 +31,7 @@ end
 
 -- Does a request that touches `sector` up to `last` touch one of the ranges? Few are written out.
 local function condition(ranges, index)
-  if #ranges > C.UL_RANGES then return ("touches(r%d, sector, last)"):format(index) end
+  if #ranges > C.UL_RANGES then return ("touches(ranges[%d], sector, last)"):format(index) end
   local parts = {}
   for i, range in ipairs(ranges) do
     local from = ("last > %.17g"):format(range[1])
@@ -84,8 +84,9 @@ end
 function M.chain(stack, op, first, hooks)
   local interest, name, lines = layers.interest(stack, op), layers.op_name[op], {}
   local joined = {}
-  local names = { "layer", "stats", "after", "forwarded", "touches" }
-  local values = { context.layer, hooks.stats, hooks.after, hooks.forwarded, touches }
+  local ranges = {} -- the long ones, by layer: one variable, as a function may have but 60
+  local names = { "layer", "stats", "after", "forwarded", "touches", "ranges" }
+  local values = { context.layer, hooks.stats, hooks.after, hooks.forwarded, touches, ranges }
   local function pass(variable, index, value)
     if not value then return end
     names[#names + 1], values[#values + 1] = variable .. index, value
@@ -94,8 +95,8 @@ function M.chain(stack, op, first, hooks)
     if layer.index >= first and layers.handles(layer, op) then
       pass("g", layer.index, layer.handler)
       pass("h", layer.index, layer[name])
-      local ranges = layers.range_of(layer, op)
-      pass("r", layer.index, ranges and #ranges > C.UL_RANGES and range_array(ranges))
+      local own = layers.range_of(layer, op)
+      if own and #own > C.UL_RANGES then ranges[layer.index] = range_array(own) end
       if layer.handler and layer[name] then
         joined[#joined + 1] = both:gsub("%$i", layer.index):gsub("%$op", ("%q"):format(name))
       end

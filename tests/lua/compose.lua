@@ -14,6 +14,21 @@ local function run(script, requests)
   return got.log:gsub("ublk%-lua: ", ""), got.results, got
 end
 
+function M.test_all_layers_may_have_two_functions_and_many_ranges()
+  local log, results = run([[
+    local layers = {}
+    for i = 1, 31 do
+      local range = {}
+      for j = 1, 17 do range[j] = { (j * 64 + i) * 512, (j * 64 + i + 1) * 512 } end
+      layers[i] = { range = range, handler = function(_, sector) print("handler", i, sector) end,
+        write = function() print("write", i) return i == 31 and "ENOSPC" or nil end }
+    end
+    return { layers = layers } ]],
+    { { "write", 64 + 31 }, { "write", 17 * 64 + 1 }, { "write", 64 } })
+  lu.assertEquals(log, "handler 31 95\nwrite 31\nhandler 1 1089\nwrite 1\n")
+  lu.assertEquals(results, { -28, 512, 512 })
+end
+
 function M.test_an_ops_function_gets_the_request()
   local log, results = run([[
     return { write = function(sector, length, buf, req)
