@@ -6,9 +6,11 @@
 local C = require "ublk.ffi"
 local context = require "ublk.context"
 local report = require "ublk.report"
-local units = require "ublk.units"
+local wait = require "ublk.wait"
 
 local M = {}
+
+local now, seconds = wait.now, wait.seconds_of
 
 local queue -- struct ul_queue *; nil while the script loads
 local early = {} -- tasks that wait for the device
@@ -61,19 +63,10 @@ local function new(what, fn, time, period, ...)
   return task
 end
 
-local function seconds(what, time)
-  local number, accepted = units.time(time)
-  if not number then error(("%s needs %s"):format(what, accepted), 3) end
-  return number
-end
-
 --- Run fn(...) beside the I/O, from this round on.
 function M.spawn(fn, ...)
   return new("ublk.spawn", fn, nil, nil, ...)
 end
-
--- What ublk.now() says; 0 while the script loads.
-local function now() return queue and C.ul_now(queue) or 0 end
 
 --- Run fn(...) when ublk.now() has come to `time`: seconds, or a text such as "5s".
 function M.at(time, fn, ...)

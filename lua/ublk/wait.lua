@@ -50,12 +50,14 @@ function M.now()
   return queue and C.ul_now(queue) or 0
 end
 
--- Seconds from what a user wrote; an error of the caller's caller.
-local function seconds_of(what, time)
+--- Seconds from what a user wrote; an error of the caller's caller, which is `what`.
+function M.seconds_of(what, time)
   local seconds, accepted = units.time(time)
   if not seconds then error(("%s needs %s"):format(what, accepted), 3) end
   return seconds
 end
+
+local seconds_of = M.seconds_of
 
 --- Wait `time`: seconds, a text such as "5ms", or { from, to } in seconds, an option of type range,
 -- of which one is drawn.
@@ -104,16 +106,16 @@ end
 -- Returns what the slot is woken with; "ETIMEDOUT" when that does not happen in `seconds`, if any.
 local function wait_in(list_of, name, slot, seconds)
   word[slot] = nil
-  if seconds then
-    word[slot] = "ETIMEDOUT"
-    C.ul_park_until(queue, slot, C.ul_now(queue) + seconds)
-  end
   if must_let_go(slot) then
     wake(slot, "EIO") -- and it stops here all the same: a handler may wait in a loop
   else
     local list = list_of[name] or {}
     list_of[name] = list
     list[#list + 1] = slot
+    if seconds then -- last: a timer of one that has failed would wake who has the slot next
+      word[slot] = "ETIMEDOUT"
+      C.ul_park_until(queue, slot, C.ul_now(queue) + seconds)
+    end
   end
   loop.suspend(slot)
   if word[slot] == "ETIMEDOUT" then remove(list_of, name, slot) end
