@@ -133,14 +133,17 @@ int32_t ul_park_cancel(struct ul_queue *queue, uint32_t slot)
 	return 1;
 }
 
-bool park_next_ready(struct ul_queue *queue, uint32_t *slot)
+static bool take(struct ul_queue *queue, struct ring *ring, uint32_t *slot)
 {
-	struct park *park = queue->park;
-
-	if (!ring_pop(&park->ready, slot))
+	if (!ring_pop(ring, slot))
 		return false;
 	queue->slots[*slot].state = PARK_IDLE;
 	return true;
+}
+
+bool park_next_ready(struct ul_queue *queue, uint32_t *slot)
+{
+	return take(queue, &((struct park *)queue->park)->ready, slot);
 }
 
 uint32_t park_ready(const struct ul_queue *queue)
@@ -150,12 +153,7 @@ uint32_t park_ready(const struct ul_queue *queue)
 
 bool park_next_io(struct ul_queue *queue, uint32_t *slot)
 {
-	struct park *park = queue->park;
-
-	if (!ring_pop(&park->io, slot))
-		return false;
-	queue->slots[*slot].state = PARK_IDLE;
-	return true;
+	return take(queue, &((struct park *)queue->park)->io, slot);
 }
 
 void park_expire(struct ul_queue *queue, uint64_t now)
@@ -171,5 +169,5 @@ uint64_t park_deadline(const struct ul_queue *queue)
 {
 	const struct park *park = queue->park;
 
-	return park->ready.count ? 0 : timer_next(park->timers);
+	return park_ready(queue) ? 0 : timer_next(park->timers);
 }
