@@ -9,6 +9,7 @@
 #include "script_memory.h"
 
 #include <lauxlib.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "log.h"
@@ -23,12 +24,24 @@ enum {
 	FULL_PAUSE = 1024,   /* rounds between two collections of a state that is full */
 };
 
+/* Is the chunk "@DIR/ublk/FILE"? */
+static bool is_file_in(const char *dir, const char *source)
+{
+	static const char modules[] = "/ublk/";
+	size_t len = strlen(dir);
+
+	return *source == '@' && strncmp(source + 1, dir, len) == 0 &&
+	       strncmp(source + 1 + len, modules, sizeof(modules) - 1) == 0;
+}
+
 /* The library must not stop halfway through what it does; the script is reached soon. */
 static bool in_library(lua_State *L, lua_Debug *ar)
 {
-	static const char modules[] = "@lua/ublk/", composed[] = "=ublk.";
+	static const char composed[] = "=ublk.";
+	const char *dir = getenv("UBLK_LUA_PATH");
 
-	return !lua_getinfo(L, "S", ar) || strncmp(ar->source, modules, sizeof(modules) - 1) == 0 ||
+	return !lua_getinfo(L, "S", ar) || is_file_in("lua", ar->source) ||
+	       (dir && is_file_in(dir, ar->source)) ||
 	       strncmp(ar->source, composed, sizeof(composed) - 1) == 0;
 }
 

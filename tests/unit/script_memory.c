@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 enum { LIMIT = 4 << 20, BATCH = 16, RUNAWAY = 8 };
@@ -262,6 +263,28 @@ static void any_mixture_is_survived(void **state)
 	}
 }
 
+/* What a text is trimmed to stays alive for as long as the library works on it. */
+static void no_error_is_thrown_into_the_library_wherever_it_is(void **state)
+{
+	char dir[] = "/tmp/script-memory-XXXXXX", library[64], here[4096];
+
+	assert_non_null(mkdtemp(dir));
+	snprintf(library, sizeof(library), "%s/library", dir);
+	assert_non_null(realpath("lua", here));
+	assert_return_code(symlink(here, library), errno);
+	assert_return_code(setenv("UBLK_LUA_PATH", library, 1), errno);
+	struct rig rig = run("local ublk = require 'ublk'\n"
+			     "local text = (' x'):rep(800000)\n"
+			     "return { write = function() ublk.range(text) end }",
+			     2);
+
+	unsetenv("UBLK_LUA_PATH");
+	unlink(library);
+	rmdir(dir);
+	assert_int_equal(rig.load, 0);
+	assert_lacks(rig.log, "units.lua");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -277,6 +300,7 @@ int main(void)
 		cmocka_unit_test(a_script_that_lets_go_is_asked_again),
 		cmocka_unit_test(one_huge_string_is_no_end),
 		cmocka_unit_test(finalizers_that_throw_do_not_end_the_process),
+		cmocka_unit_test(no_error_is_thrown_into_the_library_wherever_it_is),
 		cmocka_unit_test(any_mixture_is_survived),
 	};
 
