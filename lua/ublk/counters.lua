@@ -5,6 +5,7 @@
 local ffi = require "ffi"
 local C = require "ublk.ffi"
 local context = require "ublk.context"
+local text = require "ublk.text"
 
 local M = {}
 
@@ -48,9 +49,9 @@ end
 --- What is wrong with `name` as a name of something that is counted; nil if nothing.
 function M.misnamed(name)
   if type(name) ~= "string" or name == "" then return "needs a name" end
-  if name:find "%c" then return ("%q: a name has no control characters"):format(name) end
+  if name:find "%c" then return text.show(name) .. ": a name has no control characters" end
   if #name >= C.UL_NAME then
-    return ("%q is too long, a name has at most %d bytes"):format(name, C.UL_NAME - 1)
+    return ("%s is too long, a name has at most %d bytes"):format(text.show(name), C.UL_NAME - 1)
   end
 end
 
@@ -123,7 +124,7 @@ function M.layer(name)
   while layer_named[unique] do
     n = n + 1
     local suffix = " " .. n
-    unique = name:sub(1, C.UL_NAME - 1 - #suffix) .. suffix
+    unique = text.cut(name, C.UL_NAME - 1 - #suffix) .. suffix
   end
   local layer = entry(s, s.layer, "layers", C.UL_LAYERS, unique)
   if not layer then

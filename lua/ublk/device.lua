@@ -6,43 +6,39 @@ local ffi = require "ffi"
 local C = require "ublk.ffi"
 local layers = require "ublk.layers"
 local mistakes = require "ublk.mistakes"
+local text = require "ublk.text"
 local units = require "ublk.units"
 
 local M = {}
 
-local function fail(name, value, accepted)
-  local shown = type(value) == "string" and ("%q"):format(value) or tostring(value)
-  error(("%s = %s: needs %s"):format(name, shown, accepted), 0)
-end
-
 local function size(name, value)
   local bytes, accepted = units.size(value)
-  if not bytes then fail(name, value, accepted) end
+  if not bytes then text.refuse(name, value, accepted) end
   return bytes
 end
 
 local function device_size(name, value)
   local bytes = size(name, value)
-  if bytes < 1 then fail(name, value, "a size above 0") end
+  if bytes < 1 then text.refuse(name, value, "a size above 0") end
   return bytes
 end
 
 -- A size that C holds in 32 bits; zero there means "not said", so it is refused here.
 local function small_size(name, value)
   local bytes = size(name, value)
-  if bytes < 1 or bytes >= 2 ^ 32 then fail(name, value, "a size from 1 to 4G") end
+  if bytes < 1 or bytes >= 2 ^ 32 then text.refuse(name, value, "a size from 1 to 4G") end
   return bytes
 end
 
 local function count(name, value)
   if type(value) ~= "number" or value % 1 ~= 0 or value < 1 or value > 2 ^ 31 then
-    fail(name, value, "a whole number from 1")
+    text.refuse(name, value, "a whole number from 1")
   end
   return value
 end
 
 local function boolean(name, value)
-  if type(value) ~= "boolean" then fail(name, value, "true or false") end
+  if type(value) ~= "boolean" then text.refuse(name, value, "true or false") end
   return value
 end
 
@@ -75,17 +71,18 @@ local function is_device(value) return type(value) == "table" and not is_backing
 
 local function set_backing(c, backing)
   if not is_backing(backing) then
-    fail("backing", backing, "ublk.mem(), ublk.file(PATH), ublk.null() or a device's table")
+    text.refuse("backing", backing,
+      "ublk.mem(), ublk.file(PATH), ublk.null() or a device's table")
   end
   c.backing = backing.kind
   if backing.path then
-    if #backing.path >= ffi.sizeof(c.path) then fail("backing", backing.path, "a shorter path") end
+    if #backing.path >= ffi.sizeof(c.path) then text.refuse("backing", backing.path, "a shorter path") end
     c.path = backing.path
   end
 end
 
 local function policy(name, value)
-  if not mistakes.policies[value] then fail(name, value, '"EIO", "pass" or "stop"') end
+  if not mistakes.policies[value] then text.refuse(name, value, '"EIO", "pass" or "stop"') end
 end
 
 local function known_fields()
@@ -102,7 +99,7 @@ local function set_field(c, name, value)
     local field, read = unpack(fields[name])
     c[field] = read(name, value)
   elseif name ~= "backing" and name ~= "layers" and not layers.is_field(name) then
-    error(("unknown field %q; a device has %s"):format(tostring(name), known_fields()), 0)
+    error(("unknown field %s; a device has %s"):format(text.show(name), known_fields()), 0)
   end
 end
 

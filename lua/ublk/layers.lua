@@ -4,6 +4,7 @@
 -- have, and tells which ops and which sectors the stack wants to see.
 local C = require "ublk.ffi"
 local counters = require "ublk.counters"
+local text = require "ublk.text"
 local units = require "ublk.units"
 
 local M = {}
@@ -59,23 +60,19 @@ local function is_whole(list)
   return count == #list
 end
 
--- A layer's `range` as a list of { first, end } in sectors, or nil and what is accepted.
+-- A layer's `range` as a list of { first, end } in sectors, or nil and what is accepted, and of a
+-- list which item is not.
 local function ranges(value)
   if type(value) == "table" and not is_whole(value) then
     return nil, "a range, or a list of ranges without holes"
   end
-  local list = {}
-  for i, item in ipairs(is_list(value) and value or { value }) do
+  local list, many = {}, is_list(value)
+  for i, item in ipairs(many and value or { value }) do
     local range, accepted = units.range(item)
-    if not range then return nil, accepted end
+    if not range then return nil, accepted, many and i end
     list[i] = { range[1] / 512, range[2] / 512 }
   end
   return union(list)
-end
-
-local function fail(where, name, value, accepted)
-  local shown = type(value) == "string" and ("%q"):format(value) or tostring(value)
-  error(("%s%s = %s: needs %s"):format(where, name, shown, accepted), 0)
 end
 
 local readers = {
@@ -118,8 +115,11 @@ local function layer_from(t, where, default_name)
   local layer = { name = default_name, data = true }
   for name in pairs(readers) do
     if t[name] ~= nil then
-      local value, accepted = readers[name](t[name])
-      if accepted and not value then fail(where, name, t[name], accepted) end
+      local value, accepted, i = readers[name](t[name])
+      if accepted and not value then
+        if i then text.refuse(("%s%s[%d]"):format(where, name, i), t[name][i], accepted) end
+        text.refuse(where .. name, t[name], accepted)
+      end
       layer[name] = value
     end
   end
@@ -128,7 +128,7 @@ end
 
 local function push(stack, layer)
   if #stack == C.UL_LAYERS then
-    error(("more than %d layers"):format(C.UL_LAYERS), 0)
+    error(("more than %d layers"):format(C.UL_LAYERS - 1), 0) -- beside the device's own functions
   end
   layer.index = #stack
   stack[#stack + 1] = layer
@@ -137,7 +137,7 @@ end
 local function check_fields(layer, place)
   for name in pairs(layer) do
     if not is_field(name) then
-      error(("%s: unknown field %q; a layer has %s"):format(place, tostring(name),
+      error(("%s: unknown field %s; a layer has %s"):format(place, text.show(name),
         table.concat(M.fields, ", ")), 0)
     end
   end
@@ -145,14 +145,14 @@ end
 
 -- A layer that is false is left out: `layers = { a, opt.slow and b, c }`.
 local function push_list(stack, list, where)
-  if type(list) ~= "table" then fail(where, "layers", list, "a list of tables") end
+  if type(list) ~= "table" then text.refuse(where .. "layers", list, "a list of tables") end
   if not is_whole(list) then
     error(where .. "layers: a list of tables, without holes, is needed: layers = { { … }, … }", 0)
   end
   for i = 1, #list do
     local place = ("layers[%d]"):format(i)
     if list[i] then
-      if type(list[i]) ~= "table" then fail(where, place, list[i], "a table") end
+      if type(list[i]) ~= "table" then text.refuse(where .. place, list[i], "a table") end
       check_fields(list[i], where .. place)
       push(stack, layer_from(list[i], where .. place .. ".", "layer " .. i))
     end

@@ -132,6 +132,8 @@ function M.test_layers_of_one_name_are_told_apart()
   counters.layer(("x"):rep(47))
   counters.layer(("x"):rep(47))
   lu.assertEquals(ffi.string(stats.layer[5].name), ("x"):rep(45) .. " 2")
+  for _ = 1, 2 do counters.layer(("x"):rep(44) .. "€") end
+  lu.assertEquals(ffi.string(stats.layer[7].name), ("x"):rep(44) .. " 2") -- no third of a euro
 end
 
 function M.test_without_a_place_to_count_in_it_works_too()

@@ -92,7 +92,7 @@ function M.test_wrong_kinds_name_the_field_and_the_value()
     { { size = true }, "size = true: needs a size" },
     { { block_size = 0 }, "block_size = 0: needs a size from 1 to 4G" },
     { { block_size = "4G" }, 'block_size = "4G": needs a size from 1 to 4G' },
-    { { max_io = {} }, "max_io = table: 0x" },
+    { { max_io = {} }, "max_io = {}: needs" },
     { { queues = 0 }, "queues = 0: needs a whole number from 1" },
     { { queues = 1.5 }, "queues = 1.5: needs a whole number" },
     { { queues = "2" }, 'queues = "2": needs a whole number' },
@@ -103,9 +103,11 @@ function M.test_wrong_kinds_name_the_field_and_the_value()
     { { fua = "yes" }, 'fua = "yes": needs true or false' },
     { { backing = "mem" }, 'backing = "mem": needs ublk.mem(), ublk.file(PATH), ublk.null() or '
       .. "a device's table" },
-    { { backing = ublk.mem }, "backing = function: " },
+    { { backing = ublk.mem }, "backing = a function: needs" },
+    { { name = "a\nb" }, 'name = "a\\nb": needs a name' },
+    { { ["a\nb"] = 1 }, 'unknown field "a\\nb"; a device has ' },
     { { read = "EIO" }, 'read = "EIO": needs a function' },
-    { { handler = {} }, "handler = table: 0x" },
+    { { handler = {} }, "handler = {}: needs" },
     { { on_error = "EFOO" }, 'on_error = "EFOO": needs "EIO", "pass" or "stop"' },
   }
   for _, case in ipairs(cases) do lu.assertStrContains(refused(case[1]), case[2]) end
@@ -123,7 +125,7 @@ function M.test_an_unknown_field_lists_the_known_ones()
     "write_zeroes" } do
     lu.assertStrContains(message, name)
   end
-  lu.assertStrContains(refused { 5 }, 'unknown field "1"')
+  lu.assertStrContains(refused { 5 }, 'unknown field 1;')
 end
 
 function M.test_a_script_returns_a_table()

@@ -123,6 +123,9 @@ function M.test_wrong_layers_are_named_by_their_place()
     { { layers = { { range = "1M..1K" } } }, "needs a range that does not end before it begins" },
     { { layers = { { size = "1M" } } }, 'layers[1]: unknown field "size"' },
     { { range = 7 }, "range = 7: needs a range" },
+    { { range = { "1K..2K", 5 } }, "range[2] = 5: needs a range such as" },
+    { { layers = { { range = { { 0, 512 }, { "2K", "1K" } } } } },
+      'layers[1].range[2] = { "2K", "1K" }: needs a range that does not end before it begins' },
     { { backing = { raed = f } }, 'unknown field "raed"; a device has ' },
     { { backing = { read = 5 } }, "backing.read = 5: needs a function" },
     { { backing = { layers = { {}, { write = 1 } } } }, "backing.layers[2].write = 1: needs" },
@@ -137,7 +140,7 @@ function M.test_there_is_a_most_of_layers()
   for i = 1, C.UL_LAYERS - 1 do list[i] = {} end
   lu.assertEquals(#describe { layers = list }, C.UL_LAYERS)
   list[C.UL_LAYERS] = {}
-  lu.assertEquals(refused { layers = list }, "more than 32 layers")
+  lu.assertEquals(refused { layers = list }, "more than 31 layers")
 end
 
 function M.test_ops_are_those_of_all_layers()
