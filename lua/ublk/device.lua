@@ -76,13 +76,11 @@ local function set_backing(c, backing)
   end
   c.backing = backing.kind
   if backing.path then
-    if #backing.path >= ffi.sizeof(c.path) then text.refuse("backing", backing.path, "a shorter path") end
+    if #backing.path >= ffi.sizeof(c.path) then
+      text.refuse("backing", backing.path, "a shorter path")
+    end
     c.path = backing.path
   end
-end
-
-local function policy(name, value)
-  if not mistakes.policies[value] then text.refuse(name, value, '"EIO", "pass" or "stop"') end
 end
 
 local function known_fields()
@@ -92,14 +90,12 @@ local function known_fields()
   return table.concat(names, ", ")
 end
 
-local function set_field(c, name, value)
-  if name == "on_error" then
-    policy(name, value)
-  elseif fields[name] then
-    local field, read = unpack(fields[name])
-    c[field] = read(name, value)
-  elseif name ~= "backing" and name ~= "layers" and not layers.is_field(name) then
-    error(("unknown field %s; a device has %s"):format(text.show(name), known_fields()), 0)
+local function check_names(device)
+  for name in pairs(device) do
+    if not fields[name] and name ~= "on_error" and name ~= "backing" and name ~= "layers"
+      and not layers.is_field(name) then
+      error(("unknown field %s; a device has %s"):format(text.show(name), known_fields()), 0)
+    end
   end
 end
 
@@ -110,7 +106,23 @@ local function set_fields(c, device)
   elseif device.backing ~= nil then
     set_backing(c, device.backing)
   end
-  for name, value in pairs(device) do set_field(c, name, value) end
+  check_names(device)
+  for name, known in pairs(fields) do -- also those that a metatable gives, as of its functions
+    local field, read = unpack(known)
+    if device[name] ~= nil then c[field] = read(name, device[name]) end
+  end
+  local policy = device.on_error
+  if policy ~= nil and not mistakes.policies[policy] then
+    text.refuse("on_error", policy, '"EIO", "pass" or "stop"')
+  end
+end
+
+local function check_descent(device)
+  local above = {}
+  while is_device(device) do
+    if above[device] then error("backing: a device is below itself", 0) end
+    above[device], device = true, device.backing
+  end
 end
 
 local function set_interest(c, stack)
@@ -146,6 +158,7 @@ function M.describe(device, c)
   c.volatile_cache, c.fua = true, true
   -- Memory: it keeps what is written, and a script that serves all itself does not pay for it.
   c.backing = C.UL_BACKING_MEM
+  check_descent(device)
   set_fields(c, device)
   local stack = layers.stack(device, is_device)
   set_interest(c, stack)

@@ -128,6 +128,24 @@ function M.test_an_unknown_field_lists_the_known_ones()
   lu.assertStrContains(refused { 5 }, 'unknown field 1;')
 end
 
+function M.test_a_device_below_itself_is_refused()
+  local one, two, three = {}, {}, {}
+  one.backing, two.backing, three.backing = one, three, two
+  for _, disk in ipairs { one, two, { backing = two } } do
+    lu.assertEquals(refused(disk), "backing: a device is below itself")
+  end
+end
+
+-- As C's fields are read, so are functions and ranges: those of a metatable are the disk's.
+function M.test_fields_may_come_from_a_metatable()
+  local function like(base, own) return setmetatable(own or {}, { __index = base }) end
+  local base = { size = "1M", fua = false, read = print, backing = like { backing = ublk.null() } }
+  local c = describe(like(base, { size = "2M" }))
+  lu.assertEquals({ c.size, c.fua, c.op_mask, c.backing }, { 2 ^ 21, 0, 1, C.UL_BACKING_NULL })
+  lu.assertStrContains(refused(like { size = "1X" }), 'size = "1X": needs')
+  lu.assertStrContains(refused(like { on_error = "EFOO" }), 'on_error = "EFOO": needs')
+end
+
 function M.test_a_script_returns_a_table()
   lu.assertEquals(refused(nil), "the script returned nothing; it must return a table, the device")
   lu.assertEquals(refused(5), "the script returned a number; it must return a table, the device")
