@@ -13,6 +13,7 @@ local report = require "ublk.report"
 local stack = require "ublk.stack"
 local strict = require "ublk.strict"
 local tasks = require "ublk.tasks"
+local texts = require "ublk.text"
 local wait = require "ublk.wait"
 
 local ublk = require "ublk"
@@ -22,13 +23,15 @@ local loaded, loaded_layers -- the device table that the script returned, and it
 local running, attached -- the batch loop, and its queue
 
 -- An error thrown by a finalizer goes to wherever the collector happens to run: machine code, which
--- does not survive it, or C. What newproxy makes cannot be tamed, so there is none.
+-- does not survive it, or C. What newproxy makes cannot be tamed, so there is none, and nobody gets
+-- at that of files.
 local function tame(finalizer)
   if type(finalizer) ~= "function" then return finalizer end
   return function(object)
     local ok, trace = xpcall(finalizer, report.traceback, object)
     if not ok then
-      report.mistake("a finalizer failed: " .. tostring(trace):match "^[^\n]*", tostring(trace))
+      trace = "a finalizer failed: " .. tostring(trace)
+      report.mistake(trace:match "^[^\n]*", trace)
     end
   end
 end
@@ -41,6 +44,7 @@ local function tame_finalizers()
     return metatype(ctype, meta)
   end
   rawset(_G, "newproxy", nil)
+  debug.getmetatable(io.stdin).__metatable = "file"
 end
 
 -- A script's own modules stand beside it, and not where root happens to be. Its output joins the
@@ -64,18 +68,18 @@ local function set_context(path, args, seed, queue)
   random.seed(ffi.cast("const uint64_t *", seed)[0])
 end
 
--- A script error as one line. Errors that options.lua raises are tables that say what they are.
+-- A script error. Errors that options.lua raises are tables that say what they are.
 local function failure(err)
   local usage = type(err) == "table" and rawget(err, "usage")
   if type(usage) == "string" then return "EINVAL", usage end
-  local ok, text = pcall(tostring, err)
-  if not ok or type(text) ~= "string" then
-    text = context.name .. ": an error that cannot be told as text"
-  end
-  -- Of `require`, say, the first line of many: the rest lists places that nobody wants to know. But
-  -- of a module that does not load it is the second line that says why.
-  text = text:gsub("^(error loading module[^\n]*)\n%s*", "%1 ")
-  return "ENOEXEC", (text:match("^[^\n]*"):gsub(":$", ""))
+  local ok, message = pcall(tostring, err)
+  if not ok or type(message) ~= "string" then message = "an error that cannot be told as text" end
+  return "ENOEXEC", texts.placed(message, context.name)
+end
+
+-- What load and help answer: true, or an errno's name and a message, which is one line.
+local function answer(errno, message)
+  return errno, message and texts.line(message)
 end
 
 -- The text that -e gives: an expression, as at Lua's prompt, or a whole script. What is put in
@@ -103,9 +107,7 @@ local function load_chunk(path, text)
   return chunk
 end
 
---- Load the script at `path`, or `text` of that name; `c` (struct ul_device *) gets its device, and
--- what the script counts goes to `stats` (struct ul_script_stats *, NULL: nobody wants to know).
-function M.load(path, args, seed, queue, c, stats, text)
+local function load(path, args, seed, queue, c, stats, text)
   set_context(path, args, seed, queue)
   local given = ffi.cast("struct ul_script_stats *", stats)
   -- Light userdata is never nil, a pointer that is NULL is.
@@ -123,6 +125,10 @@ function M.load(path, args, seed, queue, c, stats, text)
   return true
 end
 
+--- Load the script at `path`, or `text` of that name; `c` (struct ul_device *) gets its device, and
+-- what the script counts goes to `stats` (struct ul_script_stats *, NULL: nobody wants to know).
+function M.load(...) return answer(load(...)) end
+
 -- The comment at the top of a script, which says what it is.
 local function leading_comment(path, text)
   local lines = {}
@@ -137,8 +143,7 @@ local function leading_comment(path, text)
   return #lines > 0 and table.concat(lines, "\n") .. "\n\n" or ""
 end
 
---- Print what the script is and which options it takes. As load otherwise; nothing is counted.
-function M.help(path, args, seed, queue, _, _, text)
+local function help(path, args, seed, queue, _, _, text)
   set_context(path, args, seed, queue)
   local chunk, errno, message = load_chunk(path, text)
   if not chunk then return errno, message end
@@ -153,6 +158,9 @@ function M.help(path, args, seed, queue, _, _, text)
       lines ~= "" and " [key=value ...]" or ""), lines ~= "" and "\n" .. lines .. "\n" or "")
   return true
 end
+
+--- Print what the script is and which options it takes. As load otherwise; nothing is counted.
+function M.help(...) return answer(help(...)) end
 
 -- Each layer gets its counters and its random numbers, by its name.
 local function set_up_layers()

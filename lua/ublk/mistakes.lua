@@ -5,6 +5,7 @@ local context = require "ublk.context"
 local errno = require "ublk.errno"
 local layers = require "ublk.layers"
 local report = require "ublk.report"
+local text = require "ublk.text"
 
 local M = {}
 
@@ -22,9 +23,11 @@ local function catch(err)
   return { trace = report.traceback(err, 1), layer = context.layer[0] }
 end
 
-local function describe(value)
-  return type(value) == "string" and ("%q"):format(value) or type(value) == "number"
-    and tostring(value) or "a " .. type(value)
+-- Where the functions of `layer` are that see the op called `name`.
+local function place_of(layer, name)
+  local places = {}
+  for _, fn in pairs { layer.handler, layer[name] } do places[#places + 1] = text.place(fn) end
+  return #places > 0 and "in the handler at " .. table.concat(places, " or ") or nil
 end
 
 --- For the stack of `queue` (struct ul_queue *) under `policy`; pass(req, index) has the layers
@@ -38,7 +41,8 @@ function M.new(queue, stack, policy, pass)
   end
 
   local function tell_failure(layer, op, failure)
-    local trace = type(failure) == "table" and failure.trace or tostring(failure)
+    local trace = text.placed(type(failure) == "table" and failure.trace or tostring(failure),
+      place_of(stack[layer + 1], layers.op_name[op]))
     report.mistake(("%s: %s"):format(where(layer, op), trace:match "^[^\n]*"),
       ("%s: the handler failed, %s: %s"):format(where(layer, op), outcome, trace))
   end
@@ -49,7 +53,7 @@ function M.new(queue, stack, policy, pass)
         outcome, errno.refused[verdict]))
     else
       report.mistake(("%s: the handler returned %s, which is no verdict (nil, true, an errno name "
-        .. "or a negative errno are), %s"):format(where(layer, op), describe(verdict), outcome))
+        .. "or a negative errno are), %s"):format(where(layer, op), text.show(verdict), outcome))
     end
   end
 

@@ -4,13 +4,13 @@
 -- Errors are tables { usage = message }, so that the program can exit with 2.
 local context = require "ublk.context"
 local errno = require "ublk.errno"
+local one_line = require("ublk.text").line
 local units = require "ublk.units"
 
 local M = {}
 
 local function fail(format, ...)
-  local message = format:format(...):gsub("%c", "?") -- one line, whatever was typed
-  error({ usage = context.name .. ": " .. message }, 0)
+  error({ usage = context.name .. ": " .. one_line(format:format(...)) }, 0)
 end
 
 local read -- below: value and declaration to a typed value

@@ -3,6 +3,7 @@
 -- counted after that, so that a script that fails every request does not fill
 -- a disk with text. The counts come when the device ends.
 local C = require "ublk.ffi"
+local text = require "ublk.text"
 
 local M = {}
 local MOST = 50 -- different mistakes that are told; further ones are only counted
@@ -13,23 +14,24 @@ M.quiet = false -- true: nothing is logged, somebody calls M.take
 -- Messages that differ in their numbers alone ("bad sector 8", "table: 0x7f54") are one mistake;
 -- the place of a script error, FILE:LINE, stays.
 local function kind_of(message)
-  local place, text = message:match "^(.-:%d+:)(.*)$"
-  return (place or "") .. (text or message):gsub("0x%x+", "N"):gsub("%d+", "N")
+  local place, rest = message:match "^(.-:%d+:)(.*)$"
+  return (place or "") .. (rest or message):gsub("0x%x+", "N"):gsub("%d+", "N")
 end
 
---- For xpcall: the text of an error, whatever was thrown, and the stack below it; `above` functions
--- of the caller's stand on top of it.
+--- For xpcall: an error as a line of text, whatever was thrown, and the stack below it; `above`
+-- functions of the caller's stand on top of it.
 function M.traceback(err, above)
-  local ok, text = pcall(tostring, err)
-  if not ok or type(text) ~= "string" then -- __tostring of an object may do anything
-    text = "an error that cannot be told as text" .. (ok and "" or ": " .. tostring(text))
+  local ok, message = pcall(tostring, err)
+  if not ok or type(message) ~= "string" then -- __tostring of an object may do anything
+    message = "an error that cannot be told as text" .. (ok and "" or ": " .. tostring(message))
   end
-  local trace = debug.traceback(text, 2 + (above or 0))
+  local trace = debug.traceback(text.line(message), 2 + (above or 0))
   return trace
 end
 
 --- Log `message`; one like it again is only counted. `trace`, if any, is logged instead at first.
 function M.mistake(message, trace)
+  message = text.line(message)
   local kind = kind_of(message)
   local entry = seen[kind]
   if entry then

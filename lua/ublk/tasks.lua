@@ -6,6 +6,7 @@
 local C = require "ublk.ffi"
 local context = require "ublk.context"
 local report = require "ublk.report"
+local text = require "ublk.text"
 local wait = require "ublk.wait"
 
 local M = {}
@@ -91,7 +92,9 @@ local function run_once(task)
   local ok, trace = xpcall(task.fn, report.traceback, unpack(task.args, 1, task.args.n))
   task.running = false
   if ok then return end
-  trace = tostring(trace) -- of no memory there is none
+  local place = text.place(task.fn)
+  -- Of no memory there is no trace.
+  trace = text.placed(tostring(trace), place and "in the task at " .. place)
   report.mistake("task: " .. trace:match "^[^\n]*", "a task failed: " .. trace)
   if M.on_error == "stop" then queue.stop = 1 end
 end

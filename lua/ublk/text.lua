@@ -31,6 +31,20 @@ function M.line(text)
     :gsub("%s+", function(space) return space:find "%c" and " " end):gsub("%c", "?"))
 end
 
+--- "FILE:LINE" where the function `fn` begins; nil: in C.
+function M.place(fn)
+  local info = debug.getinfo(fn, "S")
+  return info.what ~= "C" and info.short_src .. ":" .. info.linedefined or nil
+end
+
+--- `message` of an error, after `place` if it has none of its own: a script's tail call has left
+-- the stack, and what stands below it is no function, or the chain that compose.lua has made.
+function M.placed(message, place)
+  local rest = message:match "^ublk%.layers:%d+: (.*)"
+  if not place or not rest and message:find "^[^\n]-:%d+: " then return message end
+  return place .. ": " .. (rest or message)
+end
+
 local escapes = { ['"'] = '\\"', ["\\"] = "\\\\", ["\n"] = "\\n", ["\t"] = "\\t" }
 
 local function quoted(text)

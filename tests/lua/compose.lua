@@ -67,7 +67,7 @@ function M.test_false_is_no_verdict_but_said_all_the_same()
     { { "read" } })
   lu.assertEquals(results, { -5 })
   lu.assertNotStrContains(log, "read\n")
-  lu.assertStrContains(log, "returned a boolean")
+  lu.assertStrContains(log, "returned false")
 end
 
 -- What the layers of a run have counted: "NAME SEEN HIT, …".

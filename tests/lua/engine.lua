@@ -169,12 +169,22 @@ function M.test_mistakes_of_a_chunk_have_its_name_and_line()
     [""] = "-e: the script returned nothing",
     ["{ syze = 1 }"] = '-e: unknown field "syze"',
     ["local m = require 'nosuch'"] = "-e:1: module 'nosuch' not found",
+    ["ublk.sleep(1)"] = "-e: ublk.sleep: not while the script loads", -- a tail call
+    ["error('one\\ntwo', 0)"] = "-e: one two",
+    ["{ name = 'a\\nb' }"] = '-e: name = "a\\nb": needs a name',
+    ["error(setmetatable({}, { __tostring = error }))"] = "-e: an error that cannot be told as",
   }
   for text, said in pairs(cases) do
     local errno, message = evaluate(text)
     lu.assertEquals(errno, "ENOEXEC", text)
     lu.assertStrContains(message, said)
+    lu.assertNotStrContains(message, "\n")
   end
+end
+
+function M.test_finalizers_of_files_are_out_of_reach()
+  local _, message = evaluate "getmetatable(io.stdin).__gc = error"
+  lu.assertStrContains(message, "-e:1: attempt to index a string value")
 end
 
 function M.test_help_of_a_chunk()

@@ -40,7 +40,7 @@ end
 
 function M.test_text_is_quoted_as_json_wants_it()
   inspect.watch {}
-  report.mistake 'a "b" \\ \n \1'
+  report.mistake("a", 'a "b" \\ \n \1')
   report.mistake "café"
   report.mistake "bad \255"
   local text = inspect.text()

@@ -78,7 +78,7 @@ end
 
 function M.test_error_objects_are_errors()
   lu.assertStrContains(one_goes_wrong "error {}", "table: 0x")
-  lu.assertStrContains(one_goes_wrong "error()", "the request gets EIO: nil")
+  lu.assertStrContains(one_goes_wrong "error()", "test.lua:2: nil\n")
 end
 
 function M.test_a_yield_is_a_mistake()

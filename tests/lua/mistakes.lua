@@ -28,7 +28,7 @@ local wrong = {
     .. "or a negative errno are), %s",
   ["return 'EAGAIN'"] = "the handler's verdict is refused, %s: EAGAIN means",
   ["ublk.sleep(1) error 'boom'"] = "the handler failed, %s: ",
-  ["ublk.sleep(1) return false"] = "the handler returned a boolean, which is no verdict",
+  ["ublk.sleep(1) return false"] = "the handler returned false, which is no verdict",
 }
 
 local function each_way(on_error, outcome, check)
@@ -130,6 +130,39 @@ function M.test_a_forward_sees_what_came_of_a_mistake_below()
     lu.assertStrContains(got.log, result == 512 and "ublk-lua: nil\n" or "ublk-lua: EIO\n")
     lu.assertEquals(got.stops, policy == "stop" and 1 or 0)
   end
+end
+
+-- A tail call leaves the stack: no line of the script is on it.
+function M.test_a_tail_call_is_told_with_its_handler()
+  for _, call in ipairs { "ublk.hold(nil)", "error('ublk.hold needs a name', 2)" } do
+    local got = run("EIO", "return " .. call)
+    lu.assertStrMatches(got.log,
+      "ublk%-lua: mid, write: the handler failed, the request gets EIO: in the handler at "
+        .. "[^\n]*test.lua:4: ublk.hold needs a name[^\n]*\nstack traceback:\n.*")
+    lu.assertNotStrContains(got.log, "ublk.layers:5: ublk.hold")
+  end
+  local got = rig { requests = { { "write" } }, script = [[
+    return { handler = function() end,
+      write = function() return error("no", 2) end } ]] }
+  lu.assertStrMatches(got.log, ".*: in the handler at [^\n]*test.lua:1 or [^\n]*test.lua:2: no\n.*")
+  got = rig { requests = { { "write" } }, script = [[
+    return { layers = { { write = error } } } ]] }
+  lu.assertEquals(got.results, { -5 })
+end
+
+function M.test_an_error_of_many_lines_is_one()
+  local got = run("EIO", "error 'one\\n\\ttwo'")
+  lu.assertStrMatches(got.log, ".*: [^\n]*test.lua:4: one two\nstack traceback:\n.*")
+end
+
+-- A text of a megabyte in each of many errors, none of which is looked at whole.
+function M.test_a_long_error_costs_no_time()
+  local start = os.clock()
+  local got = rig { requests = { { "write" } }, rounds = 200, batch = 1, script = [[
+    local long = ("1 "):rep(2 ^ 19)
+    return { write = function(sector, length) error(long) end } ]] }
+  lu.assertEquals(got.results, { -5 })
+  lu.assertTrue(os.clock() - start < 3) -- with all of it: 20
 end
 
 function M.test_the_layer_is_named_after_a_forward_too()

@@ -138,7 +138,7 @@ function M.test_an_enum_may_be_of_numbers()
 end
 
 function M.test_a_message_is_one_line_whatever_was_typed()
-  lu.assertStrContains(usage({ "a=1\n2" }, { a = { type = "size" } }), "a=1?2: needs")
+  lu.assertStrContains(usage({ "a=1\n2" }, { a = { type = "size" } }), "a=1 2: needs")
 end
 
 function M.test_a_needed_option_is_asked_for()
