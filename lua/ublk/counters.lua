@@ -13,6 +13,7 @@ local Counter = {}
 
 --- counter:add([n]): count one, or `n`. The count is counter.value, which may be set too.
 function Counter.add(counter, n)
+  if type(counter) ~= "cdata" then text.needs_colon "counter:add()" end
   if n ~= nil and type(n) ~= "number" then error("counter:add needs a number", 2) end
   counter.value = counter.value + (n or 1)
 end
@@ -23,6 +24,7 @@ local Histogram = {}
 
 --- histogram:record(value): one more value; a time in seconds, a size in bytes.
 function Histogram.record(histogram, value)
+  if type(histogram) ~= "cdata" then text.needs_colon "histogram:record(value)" end
   if type(value) ~= "number" then
     error(("histogram:record needs a number, not %s"):format(tostring(value)), 2)
   end

@@ -20,6 +20,9 @@ end
 
 -- Level 3 is the script, where it called a method or named a field.
 local function cell_of(self, name)
+  if type(self) ~= "table" or not rawget(self, CELLS) then
+    error("ublk.shared: call its methods with a colon: shared:add(name)", 3)
+  end
   local cell = rawget(self, CELLS)[name]
   if not cell then
     error(("ublk.shared: no field %q; there is %s"):format(tostring(name), known(self)), 3)

@@ -29,6 +29,7 @@ end
 --- It does not run any more, or not again if it runs now. Returns whether there was something left
 -- to cancel.
 function Task:cancel()
+  if getmetatable(self) ~= Task then text.needs_colon "task:cancel()" end
   local ends_now = self.running and not self.period
   local was_due = not self.cancelled and not ends_now and (self.slot ~= nil or queue == nil)
   self.cancelled = true

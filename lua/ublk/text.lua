@@ -85,4 +85,9 @@ function M.refuse(name, value, accepted)
   error(("%s = %s: needs %s"):format(name, M.show(value), accepted), 0)
 end
 
+--- The error of a method, at the script's line, that was called as `req.forward()`.
+function M.needs_colon(call)
+  error("call it with a colon: " .. call, 3)
+end
+
 return M

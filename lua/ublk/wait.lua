@@ -6,6 +6,7 @@ local ffi = require "ffi"
 local C = require "ublk.ffi"
 local errno = require "ublk.errno"
 local random = require "ublk.random"
+local text = require "ublk.text"
 local units = require "ublk.units"
 
 local M = {}
@@ -240,29 +241,34 @@ end
 --- The backing itself, below all layers. Each returns nil, or the errno's name.
 M.backing = {}
 
-function M.backing.read(_, sector, length, buf)
+function M.backing.read(self, sector, length, buf)
+  if type(self) ~= "table" then text.needs_colon "ublk.backing:read(sector, length, buf)" end
   check_place("ublk.backing:read", sector, length)
   check_buffer("ublk.backing:read", buf, length)
   return backing_op("ublk.backing:read", C.UL_OP_READ, sector, length, buf)
 end
 
-function M.backing.write(_, sector, length, buf)
+function M.backing.write(self, sector, length, buf)
+  if type(self) ~= "table" then text.needs_colon "ublk.backing:write(sector, length, buf)" end
   check_place("ublk.backing:write", sector, length)
   check_buffer("ublk.backing:write", buf, length)
   return backing_op("ublk.backing:write", C.UL_OP_WRITE, sector, length, buf)
 end
 
-function M.backing.discard(_, sector, length)
+function M.backing.discard(self, sector, length)
+  if type(self) ~= "table" then text.needs_colon "ublk.backing:discard(sector, length)" end
   check_place("ublk.backing:discard", sector, length)
   return backing_op("ublk.backing:discard", C.UL_OP_DISCARD, sector, length)
 end
 
-function M.backing.write_zeroes(_, sector, length)
+function M.backing.write_zeroes(self, sector, length)
+  if type(self) ~= "table" then text.needs_colon "ublk.backing:write_zeroes(sector, length)" end
   check_place("ublk.backing:write_zeroes", sector, length)
   return backing_op("ublk.backing:write_zeroes", C.UL_OP_WRITE_ZEROES, sector, length)
 end
 
-function M.backing.flush(_)
+function M.backing.flush(self)
+  if type(self) ~= "table" then text.needs_colon "ublk.backing:flush()" end
   return backing_op("ublk.backing:flush", C.UL_OP_FLUSH, 0, 0)
 end
 
@@ -279,6 +285,7 @@ end
 --- Have the layers below and the backing serve the request now. Returns nil, or the errno's name.
 -- After it, a handler that returns nothing leaves the request at that.
 function methods.forward(view)
+  if type(view) ~= "cdata" then text.needs_colon "req:forward()" end
   local slot = own_slot("req:forward", view)
   local result = stack.ask_below(slot)
   if result == PASS then
@@ -294,6 +301,7 @@ end
 
 --- Count the request as a hit of this layer, which gives no verdict and does not wait.
 function methods.hit(view)
+  if type(view) ~= "cdata" then text.needs_colon "req:hit()" end
   local req = queue.reqs[view.tag]
   req.marks = bit.bor(req.marks, C.UL_MARK_HIT)
 end

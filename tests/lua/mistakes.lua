@@ -150,6 +150,27 @@ function M.test_a_tail_call_is_told_with_its_handler()
   lu.assertEquals(got.results, { -5 })
 end
 
+function M.test_methods_want_a_colon()
+  for call, said in pairs { ["req.forward()"] = "req:forward()", ["req.hit()"] = "req:hit()",
+    ["c.add()"] = "counter:add()", ["h.record(1)"] = "histogram:record(value)",
+    ["t.cancel()"] = "task:cancel()", ["b.flush()"] = "ublk.backing:flush()",
+    ["b.read(0, 512, buf)"] = "ublk.backing:read(sector, length, buf)",
+    ["b.write(0, 512, buf)"] = "ublk.backing:write(sector, length, buf)",
+    ["b.discard(0, 512)"] = "ublk.backing:discard(sector, length)",
+    ["b.write_zeroes(0, 512)"] = "ublk.backing:write_zeroes(sector, length)",
+    ["s.add 'n'"] = "shared:add(name)", ["s.cas(0, 1)"] = "shared:add(name)" } do
+    local got = rig { requests = { { "write" } }, script = ([[
+      local ublk = require "ublk"
+      local b, c, h = ublk.backing, ublk.counter "c", ublk.histogram "h"
+      local s, t = ublk.shared { n = 0 }, ublk.after("1h", print)
+      return { write = function(sector, length, buf, req)
+        %s
+      end } ]]):format(call) }
+    lu.assertStrMatches(got.log, ".*test.lua:5: [^\n]*with a colon: .*")
+    lu.assertStrContains(got.log, "colon: " .. said .. "\n")
+  end
+end
+
 function M.test_an_error_of_many_lines_is_one()
   local got = run("EIO", "error 'one\\n\\ttwo'")
   lu.assertStrMatches(got.log, ".*: [^\n]*test.lua:4: one two\nstack traceback:\n.*")
