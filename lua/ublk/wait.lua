@@ -60,16 +60,19 @@ end
 
 local seconds_of = M.seconds_of
 
---- Wait `time`: seconds, a text such as "5ms", or { from, to } in seconds, an option of type range,
--- of which one is drawn.
-function M.sleep(time)
-  local seconds
-  if type(time) == "table" then
-    local from, to = seconds_of("ublk.sleep", time[1]), seconds_of("ublk.sleep", time[2])
-    seconds = from + random.random() * (to - from)
-  else
-    seconds = seconds_of("ublk.sleep", time)
-  end
+-- One of a range of times.
+local function drawn(range)
+  local ends, accepted = units.range(range, "time")
+  if not ends then error("ublk.sleep needs " .. accepted, 3) end
+  if ends[2] == math.huge then error("ublk.sleep needs a range that ends, as 2ms..10ms", 3) end
+  return ends[1] + random.random() * (ends[2] - ends[1])
+end
+
+--- Wait `time`: seconds, a text such as "5ms", or a range of which one is drawn, { from, to } as an
+-- option of type range gives it or a text such as "2ms..10ms".
+function M.sleep(time, more)
+  if more ~= nil then error("ublk.sleep takes one time, or a range: { from, to }", 2) end
+  local seconds = type(time) ~= "table" and units.time(time) or drawn(time)
   local slot = slot_for "ublk.sleep"
   C.ul_park_until(queue, slot, C.ul_now(queue) + seconds)
   loop.suspend(slot)

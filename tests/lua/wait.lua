@@ -102,7 +102,14 @@ end
 
 function M.test_times_and_names_that_are_none()
   for text, said in pairs { ["sleep(-1)"] = "ublk.sleep needs a time", ["sleep 'x'"] =
-    "ublk.sleep needs a time", ["sleep()"] = "ublk.sleep needs a time", ["hold()"] =
+    "ublk.sleep needs a time", ["sleep {}"] = "ublk.sleep needs a time", ["sleep { '1s' }"] =
+    "ublk.sleep needs a time", ["sleep { '10ms', '2ms' }"] =
+    "ublk.sleep needs a range that does not end before it begins", ["sleep '10ms..2ms'"] =
+    "ublk.sleep needs a range that does not end before", ["sleep '2ms..'"] =
+    "ublk.sleep needs a range that ends", ["sleep { 1, math.huge }"] =
+    "ublk.sleep needs a range that ends", ["sleep('2ms', '10ms')"] =
+    "ublk.sleep takes one time, or a range: { from, to }", ["sleep()"] =
+    "ublk.sleep needs a time", ["hold()"] =
     "ublk.hold needs a name", ["hold(nil, 1)"] = "ublk.hold needs a name",
     ["hold('x', 'y')"] = "ublk.hold needs a time", ["release()"] =
     "ublk.release needs a name", ["wait {}"] = "ublk.wait needs a name", ["signal()"] =
@@ -155,9 +162,9 @@ end
 
 function M.test_sleep_draws_from_a_range()
   local log = writes([[
-    for _ = 1, 200 do
+    for i = 1, 200 do
       local start = ublk.now()
-      ublk.sleep { 0.25, 0.5 }
+      ublk.sleep(i % 2 == 0 and { 0.25, 0.5 } or "250ms..500ms")
       local took = ublk.now() - start
       assert(took > 0.25 - 1e-9 and took < 0.5 + 1e-9, took)
     end
