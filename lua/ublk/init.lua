@@ -4,6 +4,7 @@ local C = require "ublk.ffi"
 local context = require "ublk.context"
 local counters = require "ublk.counters"
 local device = require "ublk.device"
+local layers = require "ublk.layers"
 local options = require "ublk.options"
 local random = require "ublk.random"
 local shared = require "ublk.shared"
@@ -85,5 +86,9 @@ ublk.flags = {
   NOUNMAP = C.UL_FLAG_NOUNMAP,
   SWAP = C.UL_FLAG_SWAP,
 }
+
+--- What req.op is, by the names that a `handler` gets: req.op == ublk.ops.write.
+ublk.ops = {}
+for name, op in pairs(layers.ops) do ublk.ops[name] = op end
 
 return ublk

@@ -43,6 +43,7 @@ function M.test_handler_gets_the_ops_name_too()
   local log, results = run([[
     return { handler = function(op, sector, length, buf, req)
       print(op, sector, length, buf ~= nil, req.sector)
+      assert(req.op == ublk.ops[op] and op ~= "write" == (req.op ~= ublk.ops.write))
       return true
     end } ]], { { "discard", 8 }, { "write", 16, 1024 }, { "read", 24 }, { "flush" },
     { "write_zeroes", 32 } })
