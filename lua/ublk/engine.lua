@@ -94,7 +94,7 @@ local function load_text(text)
   return nil, "ENOEXEC", text:find "^%s*{" and in_expression or syntax
 end
 
-local function load_chunk(path, text)
+local function read_chunk(path, text)
   if text then return load_text(text) end
   local file, why = io.open(path, "r")
   if not file then return nil, "ENOENT", why end
@@ -105,6 +105,13 @@ local function load_chunk(path, text)
   local chunk, syntax = loadfile(path)
   if not chunk then return nil, "ENOEXEC", syntax end
   return chunk
+end
+
+local function load_chunk(path, text)
+  local chunk, errno, message = read_chunk(path, text)
+  local overwrites = chunk and strict.overwrites(chunk)
+  if overwrites then return nil, "ENOEXEC", overwrites end
+  return chunk, errno, message
 end
 
 local function load(path, args, seed, queue, c, stats, text)

@@ -1,34 +1,87 @@
 -- SPDX-License-Identifier: MIT
 -- Undeclared globals are errors, in the script and in its modules: a word that
 -- is misspelt, or a "local" that is missing, is told with its place when it is
--- met. Names that exist are found as ever, before the metatable is asked.
+-- met. Names that exist are found as ever, before the metatable is asked; that
+-- nothing is assigned to them is read from the bytecode, before it runs: what
+-- asked at each access would cost handlers their speed.
+local util = require "jit.util"
+
 local M = {}
+local standard -- names that are Lua's own and the program's, as a set
+
+-- The instruction that assigns to a global: of this chunk, the one after its header and the number.
+local GSET = bit.band(util.funcbc(loadstring "x = 1", 2), 0xff)
 
 -- Where installed libraries live, read before the script's own folder joins the path. They may ask
 -- for globals that this Lua has not, and do.
 local libraries = {}
 for folder in package.path:gmatch "(/[^;?]+/)%?" do libraries[#libraries + 1] = "@" .. folder end
 
--- Is what called the metamethod a function of C (module, say) or of an installed library?
-local function excused()
-  local caller = debug.getinfo(3, "S")
-  if not caller or caller.what == "C" then return true end
+-- Is it a function of C (module, say) or of an installed library? `info`: its debug.getinfo.
+local function excused(info)
+  if not info or info.what == "C" then return true end
   for _, folder in ipairs(libraries) do
-    if caller.source:sub(1, #folder) == folder then return true end
+    if info.source:sub(1, #folder) == folder then return true end
   end
   return false
 end
 
+-- The first assignment to a standard name in `func`, a function or prototype: FILE:LINE and name.
+local function find_assignment(func)
+  for pc = 1, util.funcinfo(func).bytecodes - 1 do
+    local instruction = util.funcbc(func, pc)
+    local name = bit.band(instruction, 0xff) == GSET
+      and util.funck(func, -1 - bit.rshift(instruction, 16))
+    if standard[name] then return util.funcinfo(func, pc).loc, name end
+  end
+end
+
+--- What is wrong with a chunk that assigns to a standard name, as a line; nil: it does not.
+function M.overwrites(func)
+  local place, name = find_assignment(func)
+  if place then
+    return ("%s: assignment to %s, one of Lua's own names: use a local, or another name"):format(
+      place, name)
+  end
+  local at = -1
+  local constant = util.funck(func, at)
+  while constant do
+    local said = type(constant) == "proto" and M.overwrites(constant)
+    if said then return said end
+    at = at - 1
+    constant = util.funck(func, at)
+  end
+end
+
+-- `searcher` of package.loaders, for modules of the script.
+local function checked(searcher)
+  return function(name)
+    local chunk = searcher(name)
+    if type(chunk) == "function" and not excused(debug.getinfo(chunk, "S")) then
+      local said = M.overwrites(chunk)
+      if said then error(said, 0) end
+    end
+    return chunk
+  end
+end
+
+local function keep_standard_names()
+  standard = {}
+  for name in pairs(_G) do standard[name] = true end
+  for i, searcher in ipairs(package.loaders) do package.loaders[i] = checked(searcher) end
+end
+
 --- From now on; rawget and rawset on _G are the way around it.
 function M.install()
+  if not standard then keep_standard_names() end
   setmetatable(_G, {
     __index = function(_, name)
-      if excused() then return nil end
+      if excused(debug.getinfo(2, "S")) then return nil end
       error(("undeclared variable %s: write \"local %s\" before its first use, or is it misspelt?")
         :format(tostring(name), tostring(name)), 2)
     end,
     __newindex = function(globals, name, value)
-      if excused() then return rawset(globals, name, value) end
+      if excused(debug.getinfo(2, "S")) then return rawset(globals, name, value) end
       error(("assignment to undeclared variable %s: write \"local %s\"")
         :format(tostring(name), tostring(name)), 2)
     end,

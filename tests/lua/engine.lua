@@ -169,6 +169,7 @@ function M.test_mistakes_of_a_chunk_have_its_name_and_line()
     [""] = "-e: the script returned nothing",
     ["{ syze = 1 }"] = '-e: unknown field "syze"',
     ["local m = require 'nosuch'"] = "-e:1: module 'nosuch' not found",
+    ["local n\ntype = 'x'"] = "-e:2: assignment to type, one of Lua's own names: use a local",
     ["ublk.sleep(1)"] = "-e: ublk.sleep: not while the script loads", -- a tail call
     ["error('one\\ntwo', 0)"] = "-e: one two",
     ["{ name = 'a\\nb' }"] = '-e: name = "a\\nb": needs a name',

@@ -7,7 +7,8 @@ local lu = require "luaunit"
 local installed = os.tmpname() -- a file's name; the folder beside it is "installed" libraries
 os.remove(installed)
 package.path = package.path .. ";" .. installed .. "/?.lua"
-require("ublk.strict").install()
+local strict = require "ublk.strict"
+strict.install()
 
 local M = {}
 
@@ -55,10 +56,36 @@ function M.test_rawset_and_rawget_are_the_way_around()
   passes "rawset(_G, 'mine', nil)"
 end
 
-function M.test_what_is_there_may_be_replaced()
-  local before = tostring
-  passes "tostring = tostring"
-  lu.assertIs(tostring, before)
+function M.test_standard_names_are_not_to_be_assigned_to()
+  local function said(text) return strict.overwrites(assert(loadstring(text, "=disk.lua"))) end
+  lu.assertEquals(said "local a = 1\ntype = 'x'",
+    "disk.lua:2: assignment to type, one of Lua's own names: use a local, or another name")
+  lu.assertStrContains(said "coroutine = {}", "disk.lua:1: assignment to coroutine, ")
+  lu.assertStrContains(said "\n\nfunction print() end", "disk.lua:3: assignment to print, ")
+  lu.assertStrContains(said [[local f = 5
+    return { g = function()
+      local function h() return f end
+      return function() error = h end
+    end } ]], "disk.lua:4: assignment to error, ")
+  for _, text in ipairs { "local type = 5 type = 6", "t.type = 5", "typ = 5", "return type",
+    "return { 5, 5LL, 'x', { 'type' }, function(...) return ... end }", "" } do
+    lu.assertNil(said(text), text)
+  end
+end
+
+function M.test_modules_are_held_to_it_but_for_installed_ones()
+  package.path = package.path .. ";" .. installed .. "-own/?.lua"
+  for folder, ok in pairs { [installed] = true, [installed .. "-own"] = false } do
+    local name = "module_" .. tostring(ok)
+    os.execute("mkdir -p " .. folder)
+    local file = assert(io.open(("%s/%s.lua"):format(folder, name), "w"))
+    file:write "local before = next\nnext = before\nreturn 5"
+    file:close()
+    local loaded, result = pcall(require, name)
+    os.execute("rm -r " .. folder)
+    lu.assertEquals(loaded, ok)
+    if not ok then lu.assertStrContains(result, name .. ".lua:2: assignment to next, ") end
+  end
 end
 
 function M.test_installed_libraries_do_as_they_like()
