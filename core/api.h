@@ -238,7 +238,7 @@ struct ul_shared *ul_shared_cell(const char *name, double initial);
 double ul_shared_get(struct ul_shared *cell);
 void ul_shared_set(struct ul_shared *cell, double value);
 
-/* These return what is then in the cell. */
+/* These return what is then in the cell. A sum beyond 2^53 is NaN, and the cell stays as it was. */
 double ul_shared_add(struct ul_shared *cell, double n);
 double ul_shared_max(struct ul_shared *cell, double value);
 double ul_shared_min(struct ul_shared *cell, double value);

@@ -5,6 +5,7 @@
  * the mutex is for that. What is in a cell is atomic and needs none. Any
  * thread. Doubles are what Lua has; they are whole and exact to 2^53.
  */
+#include <math.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdint.h>
@@ -16,6 +17,8 @@ struct ul_shared {
 	_Atomic int64_t value;
 	char name[UL_NAME];
 } __attribute__((aligned(64))); /* cells do not share cache lines */
+
+static const int64_t MOST = (int64_t)1 << 53;
 
 static struct ul_shared cells[UL_SHARED];
 static unsigned used;
@@ -58,9 +61,14 @@ void ul_shared_set(struct ul_shared *cell, double value)
 
 double ul_shared_add(struct ul_shared *cell, double n)
 {
-	uint64_t before = (uint64_t)atomic_fetch_add(&cell->value, (int64_t)n);
+	int64_t old = atomic_load(&cell->value), sum;
 
-	return (double)(int64_t)(before + (uint64_t)(int64_t)n); /* wraps, as the cell does */
+	do {
+		sum = old + (int64_t)n; /* both are within 2^53 */
+		if (sum > MOST || sum < -MOST)
+			return NAN;
+	} while (!atomic_compare_exchange_weak(&cell->value, &old, sum));
+	return (double)sum;
 }
 
 int32_t ul_shared_cas(struct ul_shared *cell, double expected, double value)

@@ -45,7 +45,11 @@ function Shared.add(self, name, n)
   local cell = cell_of(self, name)
   n = n or 1
   if not whole(n) then needs_whole(name, n) end
-  return C.ul_shared_add(cell, n)
+  local sum = C.ul_shared_add(cell, n)
+  if sum ~= sum then
+    error(("ublk.shared: %s: with %.0f more it is not within 2^53 any more"):format(name, n), 2)
+  end
+  return sum
 end
 
 --- shared:cas(name, old, new): make it `new` if it is `old`. True when it was, false if not.

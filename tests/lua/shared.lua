@@ -34,6 +34,18 @@ function M.test_operations()
   lu.assertEquals({ s:min("a", 9), s:min("a", -1), s.a }, { 8, -1, -1 })
 end
 
+function M.test_a_sum_beyond_what_is_exact_is_refused()
+  local s = ublk.shared { edge = 2 ^ 53 - 1 }
+  lu.assertEquals(s:add "edge", 2 ^ 53)
+  lu.assertStrContains(mistake(function() s:add("edge", 1) end),
+    "ublk.shared: edge: with 1 more it is not within 2^53 any more")
+  mistake(function() s:add("edge", 2 ^ 53) end)
+  lu.assertEquals(s:add("edge", -2 ^ 53), 0)
+  s.edge = -2 ^ 53
+  mistake(function() s:add("edge", -1) end)
+  lu.assertEquals(s.edge, -2 ^ 53)
+end
+
 function M.test_the_same_field_is_the_same_number_and_the_first_sets_it()
   local one, two = ublk.shared { same = 1, own = 2 }, ublk.shared { same = 10 }
   lu.assertEquals(two.same, 1)
