@@ -9,6 +9,7 @@ local options = require "ublk.options"
 local random = require "ublk.random"
 local shared = require "ublk.shared"
 local tasks = require "ublk.tasks"
+local text = require "ublk.text"
 local units = require "ublk.units"
 local wait = require "ublk.wait"
 
@@ -90,5 +91,17 @@ ublk.flags = {
 --- What req.op is, by the names that a `handler` gets: req.op == ublk.ops.write.
 ublk.ops = {}
 for name, op in pairs(layers.ops) do ublk.ops[name] = op end
+
+-- What is not there is an error, as it is of a request or a counter.
+local function close(what, t)
+  setmetatable(t, { __index = function(_, name)
+    error(("%s has no field %s"):format(what, text.show(name)), 2)
+  end })
+end
+
+close("ublk", ublk)
+close("ublk.flags", ublk.flags)
+close("ublk.ops", ublk.ops)
+close("ublk.backing", ublk.backing)
 
 return ublk

@@ -170,6 +170,8 @@ function M.test_mistakes_of_a_chunk_have_its_name_and_line()
     ["{ syze = 1 }"] = '-e: unknown field "syze"',
     ["local m = require 'nosuch'"] = "-e:1: module 'nosuch' not found",
     ["local n\ntype = 'x'"] = "-e:2: assignment to type, one of Lua's own names: use a local",
+    ["ublk.slep(1)"] = '-e:1: ublk has no field "slep"',
+    ["{ size = ublk.flags.FAU }"] = '-e:1: ublk.flags has no field "FAU"',
     ["ublk.sleep(1)"] = "-e: ublk.sleep: not while the script loads", -- a tail call
     ["error('one\\ntwo', 0)"] = "-e: one two",
     ["{ name = 'a\\nb' }"] = '-e: name = "a\\nb": needs a name',
