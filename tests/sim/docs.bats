@@ -48,6 +48,19 @@ blocks() {
   jq -es 'map(.ops.write.errors) | max == 0' out-*
 }
 
+@test "the cookbook's spots: one read in a hundred fails, in the range alone, each time the same" {
+  sed -n '/^-- spots.lua/,/^```/p' "$top/examples/README.md" | sed '$d' >spots.lua
+  local range
+  for range in all 0..1K 63M..; do
+    "$build/ublk-lua" check --json --seed 1 --requests 20000 spots.lua range=$range >"$range"
+    "$build/ublk-lua" check --json --seed 2 --requests 20000 spots.lua range=$range >again
+    [ "$(jq .digest "$range")" = "$(jq .digest again)" ]
+    jq -e '.ops | del(.read) | [.[].errors] | add == 0' "$range"
+  done
+  jq -e '.ops.read | .errors / .requests > 0.005 and .errors / .requests < 0.015' all
+  jq -e '.ops.read | .scripted < .requests / 10 and .errors <= .scripted' 63M..
+}
+
 @test "every option of --help is in the README, and the README has no other" {
   options() { grep -oE -- '--[a-z][a-z-]*' | sort -u; }
   { "$build/ublk-lua" --help && "$build/ublk-lua" check --help; } | options >told
