@@ -15,9 +15,9 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "clock.h"
 #include "log.h"
 #include "uapi.h"
 
@@ -28,8 +28,6 @@ enum tag_state {
 	TAG_FETCHING, /* the driver has it */
 	TAG_OURS,     /* a request to answer */
 };
-
-enum { NS_PER_S = 1000000000 };
 
 struct queue {
 	struct transport base;
@@ -47,11 +45,7 @@ struct queue {
 
 static uint64_t queue_now(const struct transport *t)
 {
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * NS_PER_S + (uint64_t)now.tv_nsec -
-	       ((const struct queue *)t)->epoch;
+	return clock_now() - ((const struct queue *)t)->epoch;
 }
 
 static size_t round_up(size_t n, size_t to)
@@ -126,8 +120,8 @@ static int submit_and_wait(struct queue *q, uint64_t deadline)
 	uint64_t now = deadline == UINT64_MAX ? 0 : queue_now(&q->base);
 	uint64_t left = deadline > now ? deadline - now : 0;
 	struct __kernel_timespec timeout = {
-		.tv_sec = (long long)(left / NS_PER_S),
-		.tv_nsec = (long long)(left % NS_PER_S),
+		.tv_sec = (long long)(left / CLOCK_SECOND),
+		.tv_nsec = (long long)(left % CLOCK_SECOND),
 	};
 	struct io_uring_cqe *cqe;
 

@@ -11,10 +11,10 @@
 #include <sys/eventfd.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "backend.h"
+#include "clock.h"
 #include "log.h"
 #include "params.h"
 #include "script.h"
@@ -159,12 +159,9 @@ static int start_worker(struct server *s, unsigned queue)
 /* Every started worker is waited for even after a failure: a stop must not overtake a fetch. */
 static int start_workers(struct server *s)
 {
-	struct timespec now;
 	int ret = 0;
 
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	s->epoch = (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
-
+	s->epoch = clock_now();
 	for (unsigned q = 0; ret == 0 && q < s->queues; q++)
 		ret = start_worker(s, q);
 	for (unsigned q = 0; q < s->running; q++) {

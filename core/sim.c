@@ -3,8 +3,8 @@
 
 #include <errno.h>
 #include <stdlib.h>
-#include <time.h>
 
+#include "clock.h"
 #include "log.h"
 
 /* A timer that goes off again and again must not hide that the requests wait for nothing. */
@@ -66,12 +66,8 @@ static int sim_reap(struct transport *t, uint64_t deadline)
 static uint64_t sim_now(const struct transport *t)
 {
 	const struct sim *sim = (const struct sim *)t;
-	struct timespec now;
 
-	if (!sim->config.real_time)
-		return sim->clock;
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+	return sim->config.real_time ? clock_now() : sim->clock;
 }
 
 static void sim_answer(struct transport *t, uint16_t tag, int32_t result)
