@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "stats.h"
 
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -53,50 +54,55 @@ static void copy_name(char *to, const char *from)
 	to[UL_NAME - 1] = '\0';
 }
 
-static void add_layer(struct ul_script_stats *sum, const struct ul_layer_stats *layer)
+/*
+ * Where `name` is among the `used` entries of `size` bytes, whose names begin at `names`; a new
+ * entry gets it. `room`: there is no place for it.
+ */
+static unsigned find_or_add(char *names, size_t size, uint32_t *used, unsigned room,
+			    const char *name)
 {
 	unsigned i = 0;
 
-	while (i < sum->layers && strncmp(sum->layer[i].name, layer->name, UL_NAME - 1) != 0)
+	while (i < *used && strncmp(names + i * size, name, UL_NAME - 1) != 0)
 		i++;
+	if (i == *used && i < room) {
+		copy_name(names + i * size, name);
+		++*used;
+	}
+	return i;
+}
+
+#define FIND_OR_ADD(list, used, name_of)                                                           \
+	find_or_add((char *)(list) + offsetof(__typeof__(*(list)), name), sizeof(*(list)), (used), \
+		    sizeof(list) / sizeof(*(list)), (name_of)->name)
+
+static void add_layer(struct ul_script_stats *sum, const struct ul_layer_stats *layer)
+{
+	unsigned i = FIND_OR_ADD(sum->layer, &sum->layers, layer);
+
 	if (i == UL_LAYERS)
 		return;
-	if (i == sum->layers) {
-		copy_name(sum->layer[i].name, layer->name);
-		sum->layers++;
-	}
 	sum->layer[i].seen += layer->seen;
 	sum->layer[i].hit += layer->hit;
 }
 
 static void add_counter(struct ul_script_stats *sum, const struct ul_counter *counter)
 {
-	unsigned i = 0;
+	unsigned i = FIND_OR_ADD(sum->counter, &sum->counters, counter);
 
-	while (i < sum->counters && strncmp(sum->counter[i].name, counter->name, UL_NAME - 1) != 0)
-		i++;
-	if (i == UL_COUNTERS)
-		return;
-	if (i == sum->counters) {
-		copy_name(sum->counter[i].name, counter->name);
-		sum->counters++;
-	}
-	sum->counter[i].value += counter->value;
+	if (i < UL_COUNTERS)
+		sum->counter[i].value += counter->value;
 }
 
 static void add_histogram(struct ul_script_stats *sum, const struct ul_histogram *h)
 {
-	unsigned i = 0;
+	uint32_t known = sum->histograms;
+	unsigned i = FIND_OR_ADD(sum->histogram, &sum->histograms, h);
 
-	while (i < sum->histograms && strncmp(sum->histogram[i].name, h->name, UL_NAME - 1) != 0)
-		i++;
 	if (i == UL_HISTOGRAMS)
 		return;
-	if (i == sum->histograms) {
-		copy_name(sum->histogram[i].name, h->name);
+	if (i == known)
 		sum->histogram[i].unit = h->unit;
-		sum->histograms++;
-	}
 	histogram_merge(&sum->histogram[i], h);
 }
 
