@@ -29,16 +29,19 @@ enum tag_state {
 	TAG_OURS,     /* a request to answer */
 };
 
+enum { MOST_WAKE_ERRORS = 8 }; /* no memory may be a matter of a moment */
+
 struct queue {
 	struct transport base;
 	struct io_uring ring;
 	const uint8_t *descs;
 	size_t descs_len;
-	uint8_t *state;	   /* enum tag_state of each tag */
-	int wake_fd;	   /* -1: none */
-	uint64_t epoch;	   /* CLOCK_MONOTONIC, ns, when the device started */
-	unsigned fetching; /* tags that the driver has */
-	unsigned ours;	   /* requests that are owed an answer */
+	uint8_t *state;	      /* enum tag_state of each tag */
+	int wake_fd;	      /* -1: none */
+	uint64_t epoch;	      /* CLOCK_MONOTONIC, ns, when the device started */
+	unsigned fetching;    /* tags that the driver has */
+	unsigned ours;	      /* requests that are owed an answer */
+	unsigned wake_errors; /* in a row, of the poll of wake_fd */
 	bool ring_open;
 	bool broken; /* the driver refused a command: the queue can't go on */
 };
@@ -136,8 +139,16 @@ static int submit(struct queue *q, uint64_t deadline)
 {
 	int ret = submit_and_wait(q, deadline);
 
-	/* Interrupted, or no memory just now: what was not taken stays in the ring. */
-	return ret == -EINTR || ret == -EAGAIN || ret == -ETIME ? 0 : ret;
+	/* Interrupted, say, or no memory just now: what was not taken stays in the ring. */
+	switch (ret) {
+	case -EINTR:
+	case -EAGAIN:
+	case -ETIME:
+	case -EBUSY: /* completions are to be taken first */
+		return 0;
+	default:
+		return ret;
+	}
 }
 
 /* A completion whenever somebody writes to the eventfd. */
@@ -205,13 +216,24 @@ static bool take_completion(struct queue *q, uint16_t tag, int res)
 	return false;
 }
 
+/*
+ * A poll that has ended is begun anew, whatever ended it. A queue that cannot
+ * be woken would see the end of its device only with its next request, so it
+ * is none: without it the server ends, and the driver fails what is in flight.
+ */
 static void take_wake(struct queue *q, const struct io_uring_cqe *cqe)
 {
 	eventfd_t value;
 
 	(void)eventfd_read(q->wake_fd, &value);
-	if (!(cqe->flags & IORING_CQE_F_MORE) && cqe->res >= 0)
+	q->wake_errors = cqe->res < 0 ? q->wake_errors + 1 : 0;
+	if (q->wake_errors == MOST_WAKE_ERRORS) {
+		log_error("queue %u: cannot be woken: %s", q->base.shared.queue,
+			  strerror(-cqe->res));
+		q->broken = true;
+	} else if (!(cqe->flags & IORING_CQE_F_MORE)) {
 		watch_wake_fd(q);
+	}
 }
 
 static int queue_reap(struct transport *t, uint64_t deadline)

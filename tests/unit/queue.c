@@ -50,6 +50,7 @@ static struct {
 	double timeout; /* s; of the last wait that had one */
 	unsigned polls; /* looks for completions without a wait */
 	int refuse;	/* every fetch completes with this at once */
+	int busy;	/* a submit that waits says this, and does nothing */
 } driver;
 
 void *__real_mmap(void *addr, size_t length, int prot, int flags, int fd, off_t offset);
@@ -128,8 +129,11 @@ static void complete_due(struct io_uring *ring)
 
 int __wrap_io_uring_submit_and_wait(struct io_uring *ring, unsigned wait)
 {
-	int taken = submit(ring);
+	int taken;
 
+	if (driver.busy)
+		return driver.busy;
+	taken = submit(ring);
 	if (wait)
 		complete_due(ring);
 	return taken;
@@ -464,12 +468,57 @@ static void a_watch_that_ends_is_begun_again(void **state)
 	assert_int_equal(t->ops->reap(t, UINT64_MAX), 0);
 	assert_int_equal(t->ops->reap(t, 0), 0);
 	assert_int_equal(driver.watches, 2);
-	wake(-ECANCELED, 0); /* the ring is coming to its end */
-	assert_int_equal(t->ops->reap(t, UINT64_MAX), 0);
-	assert_int_equal(t->ops->reap(t, 0), 0);
-	assert_int_equal(driver.watches, 2);
+	for (int i = 1; i <= 20; i++) { /* an error now and then is none */
+		wake(i % 4 ? -ENOMEM : POLLIN, 0);
+		assert_int_equal(t->ops->reap(t, UINT64_MAX), 0);
+		assert_int_equal(t->ops->reap(t, 0), 0);
+		assert_int_equal(driver.watches, 2 + i);
+	}
 	t->ops->close(t);
 	close(driver.wake_fd);
+}
+
+/* It would not see the end of its device. */
+static void a_queue_that_cannot_be_woken_is_broken(void **state)
+{
+	struct transport *t;
+	const char *log;
+	int reaps = 0;
+
+	driver.wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	t = opened();
+	log_begin();
+	do
+		wake(-ENOMEM, 0);
+	while (t->ops->reap(t, UINT64_MAX) == 0 && ++reaps < 100);
+	log = log_end();
+	assert_int_equal(reaps, 8);
+	assert_int_equal(driver.watches, 8);
+	assert_has(log, "queue 2: cannot be woken: Cannot allocate memory");
+	assert_one_line(log);
+	assert_int_equal(t->ops->reap(t, UINT64_MAX), -EIO);
+	t->ops->close(t);
+	close(driver.wake_fd);
+}
+
+/* The kernel has said so and submitted nothing: what is there is taken, the rest goes in later. */
+static void what_the_kernel_cannot_take_just_now_goes_in_later(void **state)
+{
+	static const int refusals[] = { -EINTR, -EAGAIN, -EBUSY };
+	struct transport *t = opened();
+
+	for (unsigned i = 0; i < ARRAY_SIZE(refusals); i++) {
+		issue(1, UL_OP_READ, 0, 8);
+		assert_int_equal(t->ops->reap(t, UINT64_MAX), 1);
+		t->ops->answer(t, 1, 4096);
+		driver.busy = refusals[i];
+		assert_int_equal(t->ops->reap(t, UINT64_MAX), 0);
+		assert_int_equal(driver.seen_count, DEPTH + i);
+		driver.busy = 0;
+		assert_int_equal(t->ops->reap(t, 0), 0);
+		assert_int_equal(driver.seen_count, DEPTH + i + 1);
+	}
+	t->ops->close(t);
 }
 
 #define queue_test(name) cmocka_unit_test_setup_teardown(name, driver_open, driver_close)
@@ -492,6 +541,8 @@ int main(void)
 		queue_test(the_clock_is_the_devices),
 		queue_test(a_write_to_the_eventfd_ends_a_wait),
 		queue_test(a_watch_that_ends_is_begun_again),
+		queue_test(a_queue_that_cannot_be_woken_is_broken),
+		queue_test(what_the_kernel_cannot_take_just_now_goes_in_later),
 	};
 
 	struct io_uring ring;
