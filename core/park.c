@@ -91,7 +91,8 @@ void ul_park_until(struct ul_queue *queue, uint32_t slot, double time)
 
 	if (ns < 0)
 		ns = 0;
-	timer_set(park->timers, slot, ns < 0x1p63 ? (uint64_t)ns : TIMER_NEVER);
+	/* Half of what the kernel's clock can hold: it adds what has passed to a time limit. */
+	timer_set(park->timers, slot, ns < 0x1p62 ? (uint64_t)ns : TIMER_NEVER);
 	queue->slots[slot].state = PARK_TIMED;
 }
 

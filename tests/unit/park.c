@@ -137,6 +137,8 @@ static void times_that_no_clock_has(void **state)
 {
 	ul_park_until(&queue, 0, -1);
 	assert_int_equal(park_deadline(&queue), 0);
+	ul_park_until(&queue, 0, 0x1p62 / 1e9);
+	assert_true(park_deadline(&queue) == TIMER_NEVER);
 	ul_park_until(&queue, 0, 1e300);
 	assert_true(park_deadline(&queue) == TIMER_NEVER);
 	ul_park_until(&queue, 0, __builtin_nan(""));
