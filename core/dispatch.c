@@ -234,7 +234,7 @@ void dispatch_round(struct dispatch *d, unsigned count)
 		resume_ready(d);
 	}
 	account(d);
-	if (d->config.script)
+	if (d->config.script && stage != STAGE_FAIL) /* a finalizer is the script's, too */
 		script_tidy(d->config.script);
 }
 

@@ -399,6 +399,30 @@ static void the_end_by_force_answers_what_waits_and_runs_no_script(void **state)
 	assert_true(rig.stats->script.counter[0].value == 3 * (RIG_DEPTH + UL_TASKS));
 }
 
+/* Nor what the script has left for the collector: its finalizers may hang as handlers may. */
+static void the_end_by_force_runs_no_finalizer(void **state)
+{
+	struct rig rig = {
+		.script = "local ublk, ffi = require 'ublk', require 'ffi'\n"
+			  "return { size = '1M', write = function()\n"
+			  "  ublk.sleep(1)\n"
+			  "  local t = { ffi.gc(ffi.new 'int[1]', function()\n"
+			  "    if ublk.now() > 0 then print 'finalizer' end end) }\n"
+			  "  for i = 1, 100000 do t = { t } end end }",
+		.depth = 1,
+		.requests = three_writes_and_a_read,
+		.count = 4,
+		.rounds = 2000,
+		.fail_at = 2,
+	};
+
+	rig_run(&rig);
+	assert_int_equal(rig.end, -ENODEV);
+	assert_int_equal(rig.faults, 0);
+	assert_int_equal(rig.answers[3].result, -EIO);
+	assert_string_equal(rig.log, "");
+}
+
 static void only_what_touches_the_ranges_reaches_the_script(void **state)
 {
 	static const struct {
@@ -518,6 +542,7 @@ int main(void)
 		cmocka_unit_test(a_result_that_is_handed_on_is_not_injected),
 		cmocka_unit_test(the_end_of_a_device_lets_go_of_what_is_held),
 		cmocka_unit_test(the_end_by_force_answers_what_waits_and_runs_no_script),
+		cmocka_unit_test(the_end_by_force_runs_no_finalizer),
 		cmocka_unit_test(only_what_touches_the_ranges_reaches_the_script),
 		cmocka_unit_test(each_answer_has_its_time),
 		cmocka_unit_test(tasks_that_never_rest_do_not_keep_requests_waiting),
