@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "dispatch.h"
 
+#include <assert.h>
 #include <errno.h>
 
 #include "histogram.h"
@@ -190,6 +191,7 @@ static void fail_parked(struct dispatch *d)
 
 static void enter_stage(struct dispatch *d, int stage)
 {
+	assert(stage > d->stage && stage <= STAGE_FAIL); /* an end is not taken back */
 	d->stage = stage;
 	if (stage == STAGE_STOPPING && d->config.script)
 		script_stopping(d->config.script);
