@@ -155,6 +155,7 @@ static int load(struct script *s, const char *how, const struct script_config *c
 	lua_pushstring(L, cfg->chunk);
 	(void)script_memory_enter(&s->memory);
 	ret = call_engine(L, how, 7, 2);
+	script_memory_leave(&s->memory);
 	return ret ? ret : load_result(L);
 }
 
