@@ -209,7 +209,7 @@ int script_attach(struct script *s, struct ul_queue *queue)
 /*
  * A coroutine that waits for work; its first argument is there already: the
  * queue's address, which says that it is C who resumes it. Lua keeps it from
- * the collector. NULL: Lua has no memory.
+ * the collector. NULL: Lua has no memory; the error is on top of the state's stack.
  */
 static lua_State *take_fiber(struct script *s)
 {
@@ -218,7 +218,8 @@ static lua_State *take_fiber(struct script *s)
 	if (s->idle_count) {
 		fiber = s->idle[--s->idle_count];
 	} else {
-		if (call_engine(s->L, "new_fiber", 0, 1))
+		lua_getfield(s->L, SLOT_ENGINE, "new_fiber");
+		if (lua_pcall(s->L, 0, 1, 0))
 			return NULL;
 		fiber = lua_tothread(s->L, -1);
 		lua_pop(s->L, 1);
@@ -252,21 +253,28 @@ static enum stop run(struct script *s, lua_State *fiber, int args)
 	return FAILED;
 }
 
+enum { BATCH = -1 }; /* instead of a slot */
+
 /*
- * A handler yielded by itself, or the loop failed, for want of memory say. Lua
- * tells it, and gives the request at hand the verdict of a failed one.
+ * A handler yielded by itself, or the loop failed, for want of memory say: in
+ * `fiber`, or there was none for it. It was resumed for `slot`. Lua tells it,
+ * and gives the request at hand the verdict of a failed one.
  */
-static void settle(struct script *s, lua_State *fiber)
+static void settle(struct script *s, lua_State *fiber, int slot)
 {
 	/* Nothing here may allocate: a collection may run a finalizer that throws. */
-	if (lua_status(fiber) == LUA_YIELD)
+	if (fiber && lua_status(fiber) == LUA_YIELD)
 		lua_pushnil(s->L);
-	else if (lua_gettop(fiber) && lua_type(fiber, -1) == LUA_TSTRING)
+	else if (fiber && lua_gettop(fiber) && lua_type(fiber, -1) == LUA_TSTRING)
 		lua_xmove(fiber, s->L, 1);
-	else
+	else if (fiber)
 		lua_pushboolean(s->L, true);
+	if (slot == BATCH)
+		lua_pushnil(s->L);
+	else
+		lua_pushinteger(s->L, slot);
 	s->queue->rest = 0; /* stays so when Lua fails again: then the batch keeps its verdicts */
-	(void)call_engine(s->L, "settle", 1, 0);
+	(void)call_engine(s->L, "settle", 2, 0);
 }
 
 static void serve_batch(struct script *s, unsigned count)
@@ -284,12 +292,13 @@ static void serve_batch(struct script *s, unsigned count)
 		if (stop == PARKED)
 			s->queue->reqs[s->queue->parking].verdict = UL_PARKED;
 		else
-			settle(s, fiber);
+			settle(s, fiber, BATCH);
 		if (!s->queue->rest)
 			return;
 		fiber = take_fiber(s);
 		args = 1;
 	}
+	settle(s, NULL, BATCH);
 }
 
 void script_batch(struct script *s, unsigned count)
@@ -313,8 +322,10 @@ bool script_resume(struct script *s, uint32_t slot)
 		return false; /* nothing waits there: whoever parked it did not stop */
 	} else {	      /* a task begins */
 		fiber = take_fiber(s);
-		if (!fiber)
+		if (!fiber) {
+			settle(s, NULL, (int)slot);
 			return true;
+		}
 		lua_pushnil(fiber);
 		lua_pushnumber(fiber, slot);
 		args = 3;
@@ -325,7 +336,7 @@ bool script_resume(struct script *s, uint32_t slot)
 	if (stop == FAILED) {
 		if (slot < s->queue->depth) /* in case that Lua can settle nothing any more */
 			s->queue->reqs[slot].verdict = -EIO;
-		settle(s, fiber);
+		settle(s, fiber, (int)slot);
 	}
 	return stop != PARKED;
 }

@@ -193,7 +193,7 @@ end
 --- For C: a coroutine to resume; what to do after one that failed; the device is about to end.
 function M.new_fiber() return running.new_fiber() end
 
-function M.settle(err) running.settle(err) end
+function M.settle(err, slot) running.settle(err, slot) end
 
 function M.stopping() wait.stopping() end
 

@@ -40,6 +40,7 @@ function M.new(queue, chains, mistakes, tasks, idle, parking)
   local batch, reqs, views, buffers = queue.batch, {}, {}, buffers_by_op(queue)
   local verdicts, xpcall, depth = errno.verdict, xpcall, queue.depth
   local yield, running, isyieldable = coroutine.yield, coroutine.running, coroutine.isyieldable
+  local status = coroutine.status
   local layer = context.layer
   local catch, mistaken = mistakes.catch, mistakes.mistaken
   local position, count = 0, 0 -- in the batch: the request being served, and its end
@@ -84,6 +85,7 @@ function M.new(queue, chains, mistakes, tasks, idle, parking)
         req.verdict = number
       end
     end
+    serving = nil
   end
 
   -- Yield `token`, until C resumes the fiber: C says who it is. A script that resumes one, which it
@@ -117,17 +119,31 @@ function M.new(queue, chains, mistakes, tasks, idle, parking)
     return me.co
   end
 
-  --- The fiber that ran has stopped in another way than by waiting: `err`, or nil for a yield of
-  -- the script's own. C drops it, and sees in queue.rest whether the batch goes on.
-  function loop.settle(err)
-    local me = current
-    me.lost, loop.fibers[me] = true, nil
-    if serving == me then loop.leave(me) end
-    if me.slot < depth then reqs[me.slot].verdict = EIO else tasks.drop(me.slot) end
+  -- The fiber that stopped. Who yields runs, but a fiber may die before it has said that it runs;
+  -- and where none could be made there is none.
+  local function stopped(err)
+    if err == nil then return current end
+    for me in pairs(loop.fibers) do
+      if status(me.co) == "dead" then return me end
+    end
+  end
+
+  --- The fiber that C resumed for `slot`, or for the batch (nil), has stopped in another way than
+  -- by waiting: `err`, or nil for a yield of the script's own. C drops it, and sees in queue.rest
+  -- whether the batch goes on. A request in `slot` has got EIO from C.
+  function loop.settle(err, slot)
+    local me = stopped(err)
+    if me then me.lost, loop.fibers[me] = true, nil end
+    if me and serving == me then
+      loop.leave(me)
+      reqs[me.slot].verdict = EIO
+    end
+    local task = slot and slot >= depth
+    if task then tasks.drop(slot) end
     if err == true then err = "with an error that is no text" end
     report.mistake(err and "the batch loop failed: " .. err
-      or me.slot < depth and "a handler called coroutine.yield by itself; its request gets EIO"
-      or "a task called coroutine.yield by itself; it is ended")
+      or task and "a task called coroutine.yield by itself; it is ended"
+      or "a handler called coroutine.yield by itself; its request gets EIO")
   end
 
   --- The fiber takes its request out of the batch; queue.rest tells C whether there are more.

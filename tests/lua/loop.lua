@@ -95,4 +95,58 @@ function M.test_a_yield_of_every_request()
   lu.assertStrContains(run.log, "(300 times in all)")
 end
 
+-- Makes engine.new_fiber fail from the second fiber on.
+local no_more_fibers = [[
+  local ublk, engine = require "ublk", require "ublk.engine"
+  local new_fiber, made = engine.new_fiber, 0
+  function engine.new_fiber()
+    made = made + 1
+    if made > 1 then error("not enough memory", 0) end
+    return new_fiber()
+  end
+]]
+
+function M.test_a_task_without_a_fiber_is_told_and_gives_its_slot_back()
+  local run = rig {
+    script = no_more_fibers .. [[
+      for _ = 1, 1024 do ublk.spawn(print) end
+      return { size = "1M", write = function(sector)
+        if sector == 0 then ublk.sleep(1) return end
+        for _ = 1, 1024 do ublk.spawn(function() end) end
+      end } ]],
+    requests = { { "write", 0 }, { "write", 1 } },
+    depth = 1,
+  }
+  lu.assertEquals(run.results, { 512, 512 })
+  lu.assertStrContains(run.log, "ublk-lua: the batch loop failed: not enough memory\n")
+  lu.assertStrContains(run.log, "(1024 times in all)")
+  lu.assertEquals(select(2, run.log:gsub("\n", "")), 2, run.log)
+end
+
+-- Two fibers are idle. One gets a request that waits, after it has set a debug hook, which throws
+-- once, at the n-th instruction. Where that ends the other one, which gets the next request, before
+-- it has begun with it, the one that waits must not take the blame.
+function M.test_the_fiber_that_failed_is_settled_and_no_other()
+  local failed = 0
+  for n = 1, 250 do
+    local run = rig {
+      script = ([[
+        local ublk = require "ublk"
+        jit.off()
+        local function hook() debug.sethook() error("hook", 0) end
+        return { size = "1M", write = function(sector)
+          if sector == 2 then debug.sethook(hook, "", %d) end
+          ublk.sleep(1)
+        end } ]]):format(n),
+      requests = { { "write", 0 }, { "write", 1 }, { "write", 2 }, { "write", 3 } },
+      depth = 2,
+    }
+    if run.log:find "the batch loop failed" then
+      failed = failed + 1
+      lu.assertEquals(run.results, { 512, 512, 512, -5 }, run.log)
+    end
+  end
+  lu.assertTrue(failed > 0)
+end
+
 return lu.LuaUnit.new():runSuiteByInstances { { "loop", M } }
