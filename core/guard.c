@@ -85,7 +85,13 @@ static void check_idle(struct guard *g, unsigned tag)
 
 	if (at < 0)
 		return;
-	tell(g, &g->last[tag], at - RED_ZONE, "after its request was answered");
+	if (g->last[tag].length)
+		tell(g, &g->last[tag], at - RED_ZONE, "after its request was answered");
+	else if (++g->misuses <= MOST_TOLD)
+		log_error(
+			"--debug: the buffer of tag %u, which has had no request yet, was written, "
+			"at byte %td",
+			tag, at - RED_ZONE);
 	memset(zone(g, tag), GUARD_PATTERN, g->stride);
 }
 

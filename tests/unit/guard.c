@@ -118,6 +118,17 @@ static void both_sides_are_told(void **state)
 	assert_int_equal(rig.misuses, 2);
 }
 
+/* Far beyond its own: into that of a tag which never had a request to be told. */
+static void a_write_to_a_buffer_that_nobody_had_is_told_by_its_tag(void **state)
+{
+	struct rig rig = run_writes("buf[2 * (65536 + 8192) + 3] = 1", 1);
+
+	assert_has(rig.log, "--debug: the buffer of tag 2, which has had no request yet, was "
+			    "written, at byte 3\n");
+	assert_one_line(rig.log);
+	assert_int_equal(rig.misuses, 1);
+}
+
 /* A misuse is told once, not with each later request in its tag. */
 static void a_buffer_is_put_right_again(void **state)
 {
@@ -320,6 +331,7 @@ int main(void)
 		cmocka_unit_test(a_read_after_the_answer_gives_the_pattern),
 		cmocka_unit_test(a_write_beside_the_buffer_is_told_with_its_byte),
 		cmocka_unit_test(both_sides_are_told),
+		cmocka_unit_test(a_write_to_a_buffer_that_nobody_had_is_told_by_its_tag),
 		cmocka_unit_test(a_buffer_is_put_right_again),
 		cmocka_unit_test(many_misuses_are_summed_up),
 		cmocka_unit_test(an_honest_script_is_served_as_without),
