@@ -44,8 +44,7 @@ enum ul_verdict {
 /* Bits of ul_req.marks: what a handler did with a request beside its verdict. */
 enum ul_mark {
 	UL_MARK_HIT = 1,       /* it waited, or called req:hit() */
-	UL_MARK_FORWARDED = 2, /* it called req:forward() */
-	UL_MARK_BACKING = 4,   /* and that went down to the backing */
+	UL_MARK_FORWARDED = 2, /* it called req:forward(); of a slot's io: that is what it is for */
 };
 
 struct ul_req {

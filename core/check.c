@@ -30,7 +30,7 @@ static int below_serve(struct backend *backend, const struct ul_req *req)
 
 	if (c->feed) /* what is measured is the way to here */
 		return 0;
-	if (req == &c->sim.transport->shared.reqs[req->tag])
+	if (req == &c->sim.transport->shared.reqs[req->tag] || req->marks & UL_MARK_FORWARDED)
 		c->reached[req->tag] = true;
 	return below->real->ops->serve(below->real, req);
 }
@@ -127,14 +127,9 @@ static bool next_request(void *arg, struct ul_req *req, uint8_t *data)
 	return workload_next(c->workload, req, data);
 }
 
-static bool has_reached(const struct check *c, const struct ul_req *req)
-{
-	return c->reached[req->tag] || req->marks & UL_MARK_BACKING;
-}
-
 static enum workload_server server_of(const struct check *c, const struct ul_req *req)
 {
-	if (!has_reached(c, req))
+	if (!c->reached[req->tag])
 		return WORKLOAD_SCRIPT;
 	return c->run.backing == UL_BACKING_NULL ? WORKLOAD_NOBODY : WORKLOAD_BACKING;
 }
@@ -152,7 +147,7 @@ static void request_done(void *arg, const struct ul_req *req, const uint8_t *dat
 	op = &c->op[workload_issued(c->workload, req->tag)->op];
 	if (result < 0)
 		op->failed[result > -most ? -result : 0]++;
-	else if (has_reached(c, req))
+	else if (c->reached[req->tag])
 		op->passed++;
 	else
 		op->done++;

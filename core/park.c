@@ -101,14 +101,16 @@ void ul_park_io(struct ul_queue *queue, uint32_t slot)
 	struct park *park = queue->park;
 
 	ring_push(&park->io, slot);
+	queue->slots[slot].io.marks = 0; /* of what the slot has asked for before */
 	queue->slots[slot].state = PARK_IO;
 }
 
 void ul_park_forward(struct ul_queue *queue, uint32_t slot)
 {
 	queue->slots[slot].io = queue->reqs[slot];
-	queue->reqs[slot].marks |= UL_MARK_HIT | UL_MARK_FORWARDED | UL_MARK_BACKING;
+	queue->reqs[slot].marks |= UL_MARK_HIT | UL_MARK_FORWARDED;
 	ul_park_io(queue, slot);
+	queue->slots[slot].io.marks = UL_MARK_FORWARDED;
 }
 
 void ul_park_wake(struct ul_queue *queue, uint32_t slot)

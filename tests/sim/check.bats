@@ -193,6 +193,13 @@ liar() {
   echo 'return { size = "1M", write = function(s, n, buf, req)
     req:forward() if s % 64 == 0 then return "EIO" end end }' >late.lua
   says 0 "data       right" --expect-clean late.lua
+  # The second time a layer below refuses what the first time went down to the backing.
+  echo 'local again = {} return { size = "1M", write = function(s, n, buf, req)
+      again[req.tag] = false req:forward() again[req.tag] = true req:forward() end,
+    layers = { { write = function(s, n, buf, req)
+      if again[req.tag] and s % 64 == 0 then return "EIO" end end } } }' >twice.lua
+  says 0 "data       right" --expect-clean twice.lua
+  finds '.ops.write | .passed > 6000 and .done == 0 and .errnos.EIO > 50' twice.lua
 }
 
 @test "a script on the command line is checked too" {

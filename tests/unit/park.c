@@ -201,7 +201,7 @@ static void a_forward_asks_for_the_request_itself(void **state)
 				   .flags = UL_FLAG_FUA,
 				   .buf = (uint8_t *)reqs };
 	ul_park_forward(&queue, 2);
-	assert_int_equal(reqs[2].marks, UL_MARK_HIT | UL_MARK_FORWARDED | UL_MARK_BACKING);
+	assert_int_equal(reqs[2].marks, UL_MARK_HIT | UL_MARK_FORWARDED);
 	assert_true(park_next_io(&queue, &slot));
 	assert_int_equal(slot, 2);
 	assert_int_equal(queue.slots[2].io.op, UL_OP_WRITE);
@@ -209,6 +209,9 @@ static void a_forward_asks_for_the_request_itself(void **state)
 	assert_int_equal(queue.slots[2].io.length, 512);
 	assert_int_equal(queue.slots[2].io.flags, UL_FLAG_FUA);
 	assert_ptr_equal(queue.slots[2].io.buf, reqs);
+	assert_int_equal(queue.slots[2].io.marks, UL_MARK_FORWARDED);
+	ul_park_io(&queue, 2); /* of the script's own, in the same slot */
+	assert_int_equal(queue.slots[2].io.marks, 0);
 }
 
 #define park_test(name) cmocka_unit_test_setup_teardown(name, queue_open, queue_close)
