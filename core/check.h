@@ -43,7 +43,8 @@ struct check {
 	bool full;	  /* the script had no memory left and was not asked any more */
 	bool ended;	  /* the queue came to its end, with every request answered */
 	unsigned stopped; /* requests sent when the script asked to end its device; 0: never */
-	unsigned faults;  /* of the transport: unanswered requests */
+	bool gave_up;	  /* it did not, while tasks and timers went on */
+	unsigned unanswered;
 	unsigned misuses; /* of buffers, with --debug */
 	json_t *findings; /* what Lua has to say; see lua/ublk/inspect.lua */
 };

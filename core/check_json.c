@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "log.h"
 #include "stats_json.h"
 
 static json_t *cost_json(double ns)
@@ -98,7 +99,9 @@ json_t *check_json(const struct check *c)
 	json_object_set_new(root, "expect_clean", json_boolean(c->cli->expect_clean));
 	json_object_set_new(root, "wrong_results", json_integer((json_int_t)result->wrong_results));
 	json_object_set_new(root, "out_of_memory", json_boolean(c->full));
-	json_object_set_new(root, "sim_faults", json_integer(c->faults));
+	json_object_set_new(root, "unanswered", json_integer(c->unanswered));
+	json_object_set_new(root, "gave_up", json_boolean(c->gave_up));
+	json_object_set_new(root, "bugs", json_integer(log_bugs()));
 	json_object_set_new(root, "misuses", json_integer(c->misuses));
 	json_object_set_new(root, "ended", json_boolean(c->ended));
 	json_object_set_new(root, "digest", json_string(digest));
@@ -115,9 +118,9 @@ bool check_good(const json_t *root)
 {
 	bool any_data = !json_is_true(json_object_get(root, "expect_clean"));
 
-	return json_is_true(json_object_get(root, "ended")) && !number(root, "sim_faults") &&
-	       !number(root, "wrong_results") && !number(root, "misuses") &&
-	       !json_is_true(json_object_get(root, "out_of_memory")) &&
+	return json_is_true(json_object_get(root, "ended")) && !number(root, "unanswered") &&
+	       !number(root, "bugs") && !number(root, "wrong_results") &&
+	       !number(root, "misuses") && !json_is_true(json_object_get(root, "out_of_memory")) &&
 	       (any_data || !number(root, "wrong_data")) &&
 	       !json_array_size(json_object_get(root, "mistakes"));
 }

@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+enum { MOST_HOLDS = 4 }; /* names that are shown */
+
 static const json_t *get(const json_t *object, const char *key)
 {
 	return json_object_get(object, key);
@@ -44,9 +46,10 @@ static long long problems(const json_t *root)
 		number(root, "wrong_data") && json_is_true(get(root, "expect_clean"));
 
 	return (long long)json_array_size(get(root, "mistakes")) +
-	       (number(root, "more_mistakes") > 0) + (number(root, "sim_faults") > 0) +
-	       (number(root, "wrong_results") > 0) + (number(root, "misuses") > 0) +
-	       json_is_true(get(root, "out_of_memory")) + wrong_data;
+	       (number(root, "more_mistakes") > 0) + (number(root, "unanswered") > 0) +
+	       (number(root, "bugs") > 0) + (number(root, "wrong_results") > 0) +
+	       (number(root, "misuses") > 0) + json_is_true(get(root, "out_of_memory")) +
+	       wrong_data;
 }
 
 static void print_headline(const json_t *root)
@@ -79,6 +82,30 @@ static void print_head(const json_t *root)
 		       text(device, "file"));
 }
 
+/* The names that they hold or wait for come with them, the commonest first. */
+static void print_unanswered(const json_t *root)
+{
+	const long long count = number(root, "unanswered");
+	const json_t *holds = get(root, "holds"), *hold;
+	size_t i;
+
+	if (!count)
+		return;
+	printf("  problem: %lld request%s got no answer%s\n", count, plural(count),
+	       json_is_true(get(root, "gave_up"))
+		       ? " in 100 years of simulated time, while tasks went on"
+		       : ", and nothing is left that would bring one");
+	json_array_foreach(holds, i, hold) {
+		if (i == MOST_HOLDS) {
+			printf("    and %zu names more\n", json_array_size(holds) - i);
+			break;
+		}
+		printf("    %lld in ublk.%s \"%s\", which was never %s\n", number(hold, "count"),
+		       text(hold, "kind"), text(hold, "name"),
+		       strcmp(text(hold, "kind"), "hold") == 0 ? "released" : "signalled");
+	}
+}
+
 static void print_mistakes(const json_t *root, bool verbose)
 {
 	const json_t *mistake;
@@ -97,10 +124,10 @@ static void print_mistakes(const json_t *root, bool verbose)
 		       number(root, "more_mistakes"));
 	if (json_is_true(get(root, "out_of_memory")))
 		puts("  problem: it held more than --memory allows, and was not asked any more");
-	if (number(root, "sim_faults"))
-		printf("  problem: %lld request%s got no answer, and nothing is left that would "
-		       "bring one\n",
-		       number(root, "sim_faults"), plural(number(root, "sim_faults")));
+	print_unanswered(root);
+	if (number(root, "bugs"))
+		printf("  problem: %lld error%s of ublk-lua itself, told above as \"bug in\"\n",
+		       number(root, "bugs"), plural(number(root, "bugs")));
 	if (number(root, "wrong_results"))
 		printf("  problem: %lld answers are neither success nor an errno\n",
 		       number(root, "wrong_results"));

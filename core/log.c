@@ -5,12 +5,14 @@
 #include <limits.h>
 #include <poll.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 static int log_level = UL_LOG_INFO;
 static unsigned info_left = UINT_MAX, info_lost;
+static atomic_uint bugs;
 
 void log_set_level(int level)
 {
@@ -26,13 +28,11 @@ unsigned log_set_limit(unsigned lines)
 	return lost;
 }
 
-void log_line(int level, const char *format, ...)
+static void write_line(int level, const char *prefix, const char *format, va_list args)
 {
-	static const char prefix[] = "ublk-lua: ";
 	char line[4096]; /* PIPE_BUF */
 	int saved = errno;
-	size_t len = sizeof(prefix) - 1;
-	va_list args;
+	size_t len = strlen(prefix);
 	int n;
 
 	if (level > log_level)
@@ -46,9 +46,7 @@ void log_line(int level, const char *format, ...)
 	}
 
 	memcpy(line, prefix, len);
-	va_start(args, format);
 	n = vsnprintf(line + len, sizeof(line) - len - 1, format, args);
-	va_end(args);
 	if (n > 0)
 		len += (size_t)n;
 	if (len > sizeof(line) - 2) /* a longer message was cut by vsnprintf */
@@ -64,4 +62,28 @@ void log_line(int level, const char *format, ...)
 		while (write(STDERR_FILENO, line, len) < 0 && errno == EINTR)
 			;
 	errno = saved;
+}
+
+void log_line(int level, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	write_line(level, "ublk-lua: ", format, args);
+	va_end(args);
+}
+
+void log_bug(const char *format, ...)
+{
+	va_list args;
+
+	atomic_fetch_add(&bugs, 1);
+	va_start(args, format);
+	write_line(UL_LOG_ERROR, "ublk-lua: bug in ", format, args);
+	va_end(args);
+}
+
+unsigned log_bugs(void)
+{
+	return atomic_load(&bugs);
 }

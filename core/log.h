@@ -21,6 +21,10 @@ unsigned log_set_limit(unsigned lines);
 
 void log_line(int level, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+/* An error of this program itself: told as "bug in …", and counted. */
+void log_bug(const char *format, ...) __attribute__((format(printf, 1, 2)));
+unsigned log_bugs(void);
+
 #define log_error(...) log_line(UL_LOG_ERROR, __VA_ARGS__)
 #define log_warn(...)  log_line(UL_LOG_WARN, __VA_ARGS__)
 #define log_info(...)  log_line(UL_LOG_INFO, __VA_ARGS__)

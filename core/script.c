@@ -62,7 +62,7 @@ static int call_engine(lua_State *L, const char *name, int args, int results)
 	lua_insert(L, -args - 1);
 	if (lua_pcall(L, args, results, 0) == 0)
 		return 0;
-	log_error("bug in engine.%s: %s", name, lua_tostring(L, -1));
+	log_bug("engine.%s: %s", name, lua_tostring(L, -1));
 	lua_pop(L, 1);
 	return -ENOEXEC;
 }

@@ -2,9 +2,10 @@
 /*
  * A transport without kernel or root: requests come from a callback, answers
  * go to another, and each tag must be answered exactly once. Its clock stands
- * still while there is something to do and jumps to the next deadline when
- * there is not, so what sleeps for an hour runs at once, and alike each time.
- * One thread.
+ * still while requests come and jumps to the next deadline when none do, so
+ * what sleeps for an hour runs at once, and alike each time. A reap of it is
+ * -EPROTO when no event is left that could bring an answer, and -ETIME when a
+ * century has brought none, whatever else went on. One thread.
  */
 #pragma once
 
@@ -35,5 +36,8 @@ struct sim_config {
 /* 0 or -ENOMEM. */
 int sim_open(struct transport **transport, const struct sim_config *config);
 
-/* Answers to a tag that owed none, and tags that were never answered, so far. */
+/* Tags that were given out and not answered yet. */
+unsigned sim_owed(const struct transport *transport);
+
+/* At the end: answers to a tag that owed none, and tags that were never answered. */
 unsigned sim_faults(const struct transport *transport);

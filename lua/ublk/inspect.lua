@@ -6,9 +6,11 @@ local C = require "ublk.ffi"
 local context = require "ublk.context"
 local report = require "ublk.report"
 local traces = require "ublk.traces"
+local wait = require "ublk.wait"
 
 local M = {}
 local handlers, names
+local depth -- of the queue: slots below it are requests
 local waited, unwatch -- by layer: requests that it kept waiting; stops counting them
 
 local escapes = { ['"'] = '\\"', ["\\"] = "\\\\" }
@@ -78,7 +80,8 @@ end
 
 -- A request that waits again is counted once: it has been parked before.
 local function watch_waits(loop, queue)
-  local reqs, depth, suspend = queue.reqs, queue.depth, loop.suspend
+  local reqs, suspend = queue.reqs, loop.suspend
+  depth = queue.depth
   function loop.suspend(slot)
     if slot < depth and reqs[slot].verdict ~= C.UL_PARKED then
       local layer = context.layer[0]
@@ -101,11 +104,31 @@ local function waits(layer)
   return (waited[layer] or 0) * 2 >= math.max(context.stats.layer[layer].seen, 1)
 end
 
+local function add_holds(holds, kind, list_of)
+  for name, list in pairs(list_of) do
+    local count = 0
+    for _, slot in ipairs(list) do count = count + (slot < depth and 1 or 0) end
+    if count > 0 then holds[#holds + 1] = { kind = kind, name = tostring(name), count = count } end
+  end
+end
+
+-- The names for which requests wait still, the commonest first. Tasks may wait for ever.
+local function list_holds()
+  local holds, held, waiting = {}, wait.pending()
+  add_holds(holds, "hold", held)
+  add_holds(holds, "wait", waiting)
+  table.sort(holds, function(a, b)
+    if a.count ~= b.count then return a.count > b.count end
+    return a.kind .. a.name < b.kind .. b.name
+  end)
+  return holds
+end
+
 --- From now on mistakes are kept and not logged, and the compiler is watched. `stack`: the
 -- device's layers, as layers.stack gives them. `loop` of loop.lua serves `queue` (struct ul_queue
 -- *); nil where no request comes.
 function M.watch(stack, loop, queue)
-  handlers, names, waited, unwatch = {}, {}, {}, nil
+  handlers, names, waited, unwatch, depth = {}, {}, {}, nil, 0
   for _, layer in ipairs(stack) do list_layer(layer) end
   report.quiet = true
   if loop then watch_waits(loop, queue) end
@@ -117,6 +140,7 @@ function M.text()
   local compiled, aborts, note = traces.stop(waits)
   local mistakes, more = report.take()
   return json { handlers = handlers, mistakes = mistakes, more_mistakes = more, waits = all_waits(),
+    holds = list_holds(),
     compiled = compiled, aborts = aborts, compiler = note }
 end
 

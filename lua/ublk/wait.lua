@@ -175,6 +175,9 @@ function M.signal(name, n)
   if n > woken then permits[name] = (permits[name] or 0) + n - woken end
 end
 
+--- Slots by name that hold it, and that wait for a signal of it: for inspect.lua.
+function M.pending() return held, waiting end
+
 local function let_go(list_of)
   local ended = {}
   for name, list in pairs(list_of) do

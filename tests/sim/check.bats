@@ -5,6 +5,7 @@ bats_require_minimum_version 1.5.0
 setup() {
   program=$PWD/${BUILD:-build}/ublk-lua
   examples=$PWD/examples
+  lua=$PWD/lua
   cd "$BATS_TEST_TMPDIR" || return
 }
 
@@ -187,6 +188,36 @@ liar() {
   echo 'return { size = "1M", read = function(s)
     if s == 8 then return require("ublk").hold "it" end end }' >hold.lua
   says 1 "got no answer, and nothing is left that would bring one" hold.lua
+  [ "$stderr" = "" ]
+  [[ $output =~ [0-9]+' in ublk.hold "it", which was never released' ]]
+  finds '(.unanswered > 0 and .holds == [{kind: "hold", name: "it", count: .unanswered}]) and
+    .gave_up == false' hold.lua
+}
+
+@test "tasks that never rest keep neither the clock nor the end from coming" {
+  echo 'local ublk = require "ublk" local function spin() ublk.spawn(spin) end spin()
+    return { size = "1M", read = function() ublk.sleep "1h" end }' >spin.lua
+  finds '.ok and .requests == 300' --requests 300 spin.lua
+  echo 'local ublk = require "ublk" ublk.every("1us", function() end)
+    return { size = "1M", read = function() ublk.sleep { "1h", "3h" } end }' >tick.lua
+  finds '.ok and .requests == 2000' --requests 2000 tick.lua
+  echo 'local ublk = require "ublk" ublk.every("1us", function() end)
+    return { size = "1M", read = function(s) return ublk.wait(s % 8) end }' >door.lua
+  says 1 "got no answer in 100 years of simulated time, while tasks went on" door.lua
+  [[ $output =~ [0-9]+' in ublk.wait "'[0-7]'", which was never signalled' ]]
+  [[ $output == *"and 4 names more"* ]]
+  finds '.gave_up and (.holds | length == 8 and (map(.count) == (map(.count) | sort | reverse)))' \
+    door.lua
+}
+
+@test "an error of the engine is a problem" {
+  mkdir ublk
+  sed 's/^function M.settle([^)]*) /&error "oops" /' "$lua/ublk/engine.lua" >ublk/engine.lua
+  export UBLK_LUA_PATH=$PWD
+  echo 'return { size = "1M", read = function() coroutine.yield() end }' >yield.lua
+  says 1 'told above as "bug in"' --requests 9 yield.lua
+  [[ $stderr == *"bug in engine.settle: "*oops* ]]
+  finds '.ok == false and .bugs > 0' --requests 9 yield.lua
 }
 
 @test "what was forwarded and failed after it may have changed" {

@@ -43,7 +43,7 @@ each() {
     esac
     sim "$@" "$script" "${words[@]}"
     holds "[.ops[].requests] | add == ${2}"
-    holds '.sim_faults == 0 and .wrong_results == 0 and .wrong_data == 0'
+    holds '.unanswered == 0 and .wrong_results == 0 and .wrong_data == 0'
   done
 }
 
