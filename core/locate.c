@@ -2,8 +2,10 @@
 #include "locate.h"
 
 #include <errno.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "log.h"
@@ -15,11 +17,27 @@ static const char *const places[] = {
 	"../../examples",
 };
 
+/* Each queue reads its script, and help reads it twice: what is read but once will not do. */
+static bool is_stream(const char *name)
+{
+	struct stat st;
+
+	if (strcmp(name, "-") == 0)
+		return true;
+	return stat(name, &st) == 0 && !S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode);
+}
+
 int locate_script(const char *name, char path[PATH_MAX])
 {
 	char program[PATH_MAX];
 	ssize_t len;
 
+	if (is_stream(name)) {
+		log_error("%s: a script is a file, and no pipe or device; for the text on stdin "
+			  "write -e \"$(cat)\"",
+			  name);
+		return -ENOENT;
+	}
 	if (strchr(name, '/') || access(name, F_OK) == 0) {
 		if (snprintf(path, PATH_MAX, "%s", name) < PATH_MAX && access(path, F_OK) == 0)
 			return 0;

@@ -76,6 +76,20 @@ refused() {
   refused 1 "folder.lua: Is a directory" folder.lua
 }
 
+@test "a pipe is no script, and is told what to write instead" {
+  mkfifo pipe.lua
+  for name in /dev/stdin - pipe.lua; do
+    for verb in run check; do
+      refused 1 "$name: a script is a file, and no pipe or device; for the text on stdin write" \
+        "$verb" "$name" < <(echo 'return { size = "1M" }')
+    done
+    refused 1 "$name: a script is a file" "$name" --help < <(echo 'return { size = "1M" }')
+  done
+  run -0 bash -c "echo '{ size = \"1M\" }' | '$program' check -e \"\$(cat)\""
+  echo 'return { size = "1M" }' >plain.lua # but a file that stdin comes from can be read again
+  run -0 "$program" check /dev/stdin <plain.lua
+}
+
 @test "a syntax error has its file and line" {
   printf 'return {\n  size = = 1,\n}\n' >broken.lua
   refused 1 "broken.lua:2: unexpected symbol near '='" broken.lua
