@@ -68,10 +68,48 @@ static json_t *device_json(const struct check *c)
 	static const char *const backings[] = { "null", "mem", "file" };
 	bool file = c->dev.backing == UL_BACKING_FILE;
 
-	return json_pack("{s:I, s:I, s:I, s:s, s:s?, s:b}", "size", (json_int_t)c->dev.size,
+	return json_pack("{s:I, s:I, s:I, s:I, s:s, s:s?, s:b}", "size", (json_int_t)c->dev.size,
 			 "block_size", (json_int_t)c->dev.logical_block_size, "depth",
-			 (json_int_t)c->dev.depth, "backing", backings[c->run.backing], "file",
-			 file ? c->dev.path : NULL, "read_only", c->dev.read_only);
+			 (json_int_t)c->dev.depth, "queues", (json_int_t)c->dev.queues, "backing",
+			 backings[c->run.backing], "file", file ? c->dev.path : NULL, "read_only",
+			 c->dev.read_only);
+}
+
+/* What a layer did, and the mistakes of its functions. */
+static json_t *layers_json(const struct check *c)
+{
+	json_t *layers = stats_layers_json(&c->counted->script), *layer;
+	const json_t *mistakes = json_object_get(c->findings, "layer_mistakes");
+	const char *name;
+
+	json_object_foreach(layers, name, layer) {
+		json_t *count = json_object_get(mistakes, name);
+
+		json_object_set_new(layer, "mistakes", json_integer(json_integer_value(count)));
+	}
+	return layers;
+}
+
+/* How many of a handler's ranges begin beyond the device's end; only the script knows no size. */
+static void mark_beyond(json_t *handlers, double size)
+{
+	json_t *handler, *start;
+	size_t i, j;
+
+	json_array_foreach(handlers, i, handler) {
+		json_t *starts = json_object_get(handler, "starts");
+		json_int_t beyond = 0;
+
+		if (!starts)
+			continue;
+		json_array_foreach(starts, j, start) {
+			beyond += json_number_value(start) >= size;
+		}
+		json_object_set_new(handler, "ranges",
+				    json_integer((json_int_t)json_array_size(starts)));
+		json_object_set_new(handler, "ranges_beyond_end", json_integer(beyond));
+		json_object_del(handler, "starts");
+	}
 }
 
 json_t *check_json(const struct check *c)
@@ -88,7 +126,10 @@ json_t *check_json(const struct check *c)
 	if (!root)
 		return NULL;
 	json_object_update_missing(root, c->findings);
-	json_object_set_new(root, "layers", stats_layers_json(&c->counted->script));
+	json_object_del(root, "layer_mistakes");
+	mark_beyond(json_object_get(root, "handlers"), c->dev.size);
+	json_object_set_new(root, "queues_tried", json_integer(1));
+	json_object_set_new(root, "layers", layers_json(c));
 	json_object_set_new(root, "counters", stats_counters_json(&c->counted->script));
 	json_object_set_new(root, "histograms", stats_histograms_json(&c->counted->script));
 	if (c->stopped)

@@ -77,6 +77,9 @@ static void print_head(const json_t *root)
 	       json_is_true(get(device, "read_only")) ? ", read-only" : "",
 	       number(root, "requests"), plural(number(root, "requests")), number(root, "batch"),
 	       number(root, "workload"), number(root, "seed"));
+	if (number(device, "queues") > 1)
+		printf("  one queue of its %lld was tried: each runs the script for itself\n",
+		       number(device, "queues"));
 	if (*text(device, "file"))
 		printf("  %s was left alone: memory of its size took its place\n",
 		       text(device, "file"));
@@ -211,6 +214,17 @@ static void print_ops(const json_t *root)
 	}
 }
 
+static void print_beyond(const json_t *handler)
+{
+	long long ranges = number(handler, "ranges"), beyond = number(handler, "ranges_beyond_end");
+
+	if (beyond && beyond < ranges)
+		printf(" (%lld of %lld beyond the device's end)", beyond, ranges);
+	else if (beyond)
+		printf(" beyond the device's end: asked about %s",
+		       strcmp(text(handler, "op"), "any") == 0 ? "flushes only" : "nothing");
+}
+
 static void print_handlers(const json_t *root)
 {
 	const json_t *handlers = get(root, "handlers"), *handler;
@@ -222,11 +236,13 @@ static void print_handlers(const json_t *root)
 	json_array_foreach(handlers, i, handler) {
 		const char *layer = text(handler, "layer");
 
-		printf("  %-10s %-12s %s%s%s%s%s\n", i ? "" : "handlers",
+		printf("  %-10s %-12s %s%s%s%s%s", i ? "" : "handlers",
 		       strcmp(text(handler, "op"), "any") == 0 ? "every op" : text(handler, "op"),
 		       text(handler, "place"), strcmp(layer, "device") == 0 ? "" : ", layer ",
 		       strcmp(layer, "device") == 0 ? "" : layer,
 		       *text(handler, "range") ? ", range " : "", text(handler, "range"));
+		print_beyond(handler);
+		putchar('\n');
 	}
 }
 
@@ -302,6 +318,35 @@ static void print_data(const json_t *root)
 		printf("  %-10s not looked at: nothing keeps what is written\n", "data");
 }
 
+static bool has_handler(const json_t *root, const char *layer)
+{
+	const json_t *handler;
+	size_t i;
+
+	json_array_foreach(get(root, "handlers"), i, handler) {
+		if (strcmp(text(handler, "layer"), layer) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* Who only counts hits nothing, and is no worse for that. */
+static void print_layer(const json_t *layer)
+{
+	const long long seen = number(layer, "seen"), hit = number(layer, "hit");
+	const long long mistakes = number(layer, "mistakes");
+
+	if (!seen)
+		printf("saw no request");
+	else if (hit || mistakes)
+		printf("hit %lld of the %lld request%s that it saw", hit, seen, plural(seen));
+	else
+		printf("let all %lld request%s that it saw go on", seen, plural(seen));
+	if (mistakes)
+		printf(", made %lld mistake%s", mistakes, plural(mistakes));
+	putchar('\n');
+}
+
 /* Did my fault fire? The device's own functions are a layer too, where it has any. */
 static void print_layers(const json_t *root)
 {
@@ -310,11 +355,10 @@ static void print_layers(const json_t *root)
 	unsigned shown = 0;
 
 	json_object_foreach((json_t *)get(root, "layers"), name, layer) {
-		if (strcmp(name, "device") == 0 && !number(layer, "seen"))
+		if (strcmp(name, "device") == 0 && !has_handler(root, name))
 			continue;
-		printf("  %-10s %-12s hit %lld of the %lld requests that it saw%s\n",
-		       shown++ ? "" : "layers", name, number(layer, "hit"), number(layer, "seen"),
-		       number(layer, "hit") ? "" : ": it never fired");
+		printf("  %-10s %-12s ", shown++ ? "" : "layers", name);
+		print_layer(layer);
 	}
 }
 

@@ -20,7 +20,7 @@ local ublk = require "ublk"
 
 local M = {}
 local loaded, loaded_layers -- the device table that the script returned, and its stack
-local running, attached -- the batch loop, and its queue
+local running, attached, own -- the batch loop, its queue, and mistakes.lua of its stack
 
 -- An error thrown by a finalizer goes to wherever the collector happens to run: machine code, which
 -- does not survive it, or C. What newproxy makes cannot be tamed, so there is none, and nobody gets
@@ -185,6 +185,7 @@ function M.attach(queue, idle, parking)
   attached = queue
   local on_error = device.on_error(loaded)
   local at_work = stack.new(loaded_layers, queue, set_up_layers(), on_error)
+  own = at_work.mistakes
   running = loop.new(queue, at_work.chains, at_work.mistakes, tasks, idle, parking)
   wait.attach(queue, running, at_work)
   tasks.attach(queue, on_error)
@@ -199,7 +200,7 @@ function M.stopping() wait.stopping() end
 
 --- For `ublk-lua check`: mistakes and what the compiler does are kept for M.inspect, not logged.
 function M.watch()
-  require("ublk.inspect").watch(loaded_layers, running, attached)
+  require("ublk.inspect").watch(loaded_layers, running, attached, own)
 end
 
 --- What was found since M.watch, as JSON.

@@ -4,12 +4,14 @@
 -- core/check.c reads.
 local C = require "ublk.ffi"
 local context = require "ublk.context"
+local layers = require "ublk.layers"
 local report = require "ublk.report"
 local traces = require "ublk.traces"
 local wait = require "ublk.wait"
 
 local M = {}
 local handlers, names
+local layer_stack, counts -- the layers, and the mistakes of each by index
 local depth -- of the queue: slots below it are requests
 local waited, unwatch -- by layer: requests that it kept waiting; stops counting them
 
@@ -67,12 +69,27 @@ local function range_text(list)
   return table.concat(parts, ", ")
 end
 
+local function is_everywhere(list)
+  return #list == 1 and list[1][1] == 0 and list[1][2] == math.huge
+end
+
+-- In bytes: C knows where the device ends.
+local function starts_of(list)
+  local starts = {}
+  for i, range in ipairs(list) do starts[i] = range[1] * 512 end
+  return starts
+end
+
 local function list_layer(layer)
   for _, op in ipairs(order) do
     local func = layer[op]
     if func then
+      local range = layer.range
+      if op ~= "handler" then range = layers.range_of(layer, layers.ops[op]) end
+      if range and is_everywhere(range) then range = nil end
       handlers[#handlers + 1] = { op = op == "handler" and "any" or op, layer = layer.name,
-        place = traces.place(func), range = layer.range and range_text(layer.range) }
+        place = traces.place(func), range = range and range_text(range),
+        starts = range and starts_of(range) }
       names[func] = names[func] or op
     end
   end
@@ -127,8 +144,10 @@ end
 --- From now on mistakes are kept and not logged, and the compiler is watched. `stack`: the
 -- device's layers, as layers.stack gives them. `loop` of loop.lua serves `queue` (struct ul_queue
 -- *); nil where no request comes.
-function M.watch(stack, loop, queue)
+-- mistakes: of mistakes.lua, whose `counts` are by layer.
+function M.watch(stack, loop, queue, mistakes)
   handlers, names, waited, unwatch, depth = {}, {}, {}, nil, 0
+  layer_stack, counts = stack, mistakes and mistakes.counts or {}
   for _, layer in ipairs(stack) do list_layer(layer) end
   report.quiet = true
   if loop then watch_waits(loop, queue) end
@@ -139,8 +158,10 @@ function M.text()
   if unwatch then unwatch() end
   local compiled, aborts, note = traces.stop(waits)
   local mistakes, more = report.take()
+  local by_layer = {}
+  for _, layer in ipairs(layer_stack) do by_layer[layer.name] = counts[layer.index] end
   return json { handlers = handlers, mistakes = mistakes, more_mistakes = more, waits = all_waits(),
-    holds = list_holds(),
+    holds = list_holds(), layer_mistakes = by_layer,
     compiled = compiled, aborts = aborts, compiler = note }
 end
 

@@ -31,9 +31,10 @@ local function place_of(layer, name)
 end
 
 --- For the stack of `queue` (struct ul_queue *) under `policy`; pass(req, index) has the layers
--- below `index` decide on a request. Returns `catch`, for xpcall, and `mistaken`.
+-- below `index` decide on a request. Returns `catch`, for xpcall, `mistaken`, and
+-- `counts`, how many there were, by the index of the layer.
 function M.new(queue, stack, policy, pass)
-  local outcome = M.policies[policy]
+  local outcome, counts = M.policies[policy], {}
 
   local function where(layer, op)
     local name = layers.op_name[op]
@@ -61,6 +62,7 @@ function M.new(queue, stack, policy, pass)
   -- number of the verdict to use instead.
   local function mistaken(req, ok, verdict)
     local layer = not ok and type(verdict) == "table" and verdict.layer or context.layer[0]
+    counts[layer] = (counts[layer] or 0) + 1
     if ok then
       tell_verdict(layer, req.op, verdict)
     else
@@ -71,7 +73,7 @@ function M.new(queue, stack, policy, pass)
     return EIO
   end
 
-  return { catch = catch, mistaken = mistaken }
+  return { catch = catch, mistaken = mistaken, counts = counts }
 end
 
 return M

@@ -6,6 +6,7 @@ setup() {
   program=$PWD/${BUILD:-build}/ublk-lua
   examples=$PWD/examples
   lua=$PWD/lua
+  readme=$PWD/README.md
   cd "$BATS_TEST_TMPDIR" || return
 }
 
@@ -178,6 +179,12 @@ liar() {
   run --separate-stderr -0 "$program" check --help
   [[ $output == *"--expect-clean"* && $output != *"--stats"* ]]
   for line in "${lines[@]}"; do [ "${#line}" -le 100 ]; done
+  # Each reason to exit with 1 is there, as in the README.
+  for reason in "does not load" "threw" "wrong verdict" "no answer" --memory --expect-clean \
+    --debug "has a bug"; do
+    [[ ${output#*exit status:} == *"$reason"* ]]
+    [[ $(sed -n '/Exit status: 0 fine/,/^$/p' "$readme") == *"$reason"* ]]
+  done
 }
 
 @test "what sleeps is answered at once; what is held for ever is a problem" {
@@ -208,6 +215,41 @@ liar() {
   [[ $output == *"and 4 names more"* ]]
   finds '.gave_up and (.holds | length == 8 and (map(.count) == (map(.count) | sort | reverse)))' \
     door.lua
+}
+
+@test "a range beyond the device's end is named" {
+  echo 'local function eio() return "EIO" end return { size = "64M", layers = {
+    { name = "all", range = "0..", write = function() end },
+    { name = "far", range = "1G..2G", read = eio, flush = function() end },
+    { name = "any", range = "64M..", handler = eio },
+    { name = "partly", range = { "0..64K", "1G..2G" }, read = eio } } }' >far.lua
+  says 0 "far.lua:1, layer far, range 1G..2G beyond the device's end: asked about nothing" far.lua
+  [[ $output == *"layer any, range 64M.. beyond the device's end: asked about flushes only"* ]]
+  [[ $output == *"range 0..64K, 1G..2G (1 of 2 beyond the device's end)"* ]]
+  [[ $output == *"far.lua:3, layer far"$'\n'* ]] # its flushes have no place
+  [[ $output == *"layer all"$'\n'* ]] # a range that leaves nothing out is none
+  finds '.handlers | map(.ranges_beyond_end) == [null, 1, null, 1, 1]' far.lua
+  echo 'return { size = "1M", read = function() end, range = "1M.." }' >own.lua
+  says 0 "layers     device       saw no request" own.lua
+}
+
+@test "of a layer is said what it did: hits, mistakes, or that it let all go on" {
+  echo 'return { size = "64M", layers = { { name = "counts", read = function() end },
+    { name = "throws", write = function() error "x" end },
+    { name = "odd", flush = function(s, n, buf, req) req:hit() return 5 end } } }' >layers.lua
+  says 1 "" layers.lua
+  [[ $output =~ counts\ +let\ all\ [0-9]+\ requests\ that\ it\ saw\ go\ on ]]
+  [[ $output =~ throws\ +hit\ 0\ of\ the\ ([0-9]+)\ requests\ that\ it\ saw,\ made\ ([0-9]+) ]]
+  [ "${BASH_REMATCH[1]}" = "${BASH_REMATCH[2]}" ]
+  finds '.layers | .counts.mistakes == 0 and .throws.mistakes == .throws.seen and
+    .odd.mistakes == .odd.seen' layers.lua
+}
+
+@test "that one queue of several was tried is said" {
+  says 0 "one queue of its 4 was tried" -e '{ size = "1M", queues = 4 }'
+  finds '.device.queues == 4 and .queues_tried == 1' -e '{ size = "1M", queues = 4 }'
+  says 0 "fine" -e '{ size = "1M" }'
+  [[ $output != *"was tried"* ]]
 }
 
 @test "an error of the engine is a problem" {
