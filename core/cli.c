@@ -54,7 +54,7 @@ static const struct option_row {
 	{ OPT_WORKLOAD, "workload", "N", "seed of the requests (default: 1)", CHECK },
 	{ OPT_EXPECT_CLEAN, "expect-clean", NULL, "wrong data is a failure", CHECK },
 	{ OPT_JSON, "json", NULL, "with `check` and `features`: JSON", RUN | CHECK | FEATURES },
-	{ 'v', "verbose", NULL, "say more; print the counters when the device ends",
+	{ 'v', "verbose", NULL, "say more; counters when the device ends; check: tracebacks",
 	  RUN | CHECK | FEATURES },
 	{ 'h', "help", NULL, "this text; after SCRIPT or CHUNK: what the script takes",
 	  RUN | CHECK | FEATURES },
@@ -86,14 +86,17 @@ void cli_print_help(void)
 	puts("usage: ublk-lua [run] [options] SCRIPT [key=value ...] [-- COMMAND [ARG ...]]\n"
 	     "       ublk-lua [run] [options] -e CHUNK [key=value ...] [-- COMMAND [ARG ...]]\n"
 	     "       ublk-lua SCRIPT --help\n"
-	     "       ublk-lua check [options] SCRIPT [key=value ...]\n"
+	     "       ublk-lua check [options] SCRIPT|-e CHUNK [key=value ...]\n"
 	     "       ublk-lua check --help\n"
 	     "       ublk-lua features [--json]\n"
 	     "\n"
 	     "A Linux block device whose behaviour is a Lua script. Prints the device's node on\n"
 	     "stdout when it is ready and serves it until SIGINT or SIGTERM. With COMMAND: runs\n"
 	     "it with the node in $DEV, removes the device when it ends, and exits as it did.\n"
-	     "`check` tries the script out without a device.");
+	     "`check` tries the script out without a device.\n"
+	     "\n"
+	     "exit status: the COMMAND's (128 + N: ended by signal N; 127: it cannot be run);\n"
+	     "without one 0 ended by a signal; 1 failed; 2 wrong usage");
 	print_options(RUN);
 }
 
@@ -105,8 +108,17 @@ void cli_print_check_help(void)
 	     "Tries a script out with no device, no kernel and no root: sends it reads, writes,\n"
 	     "flushes, discards and write zeroes, holds the data against what it should be, and\n"
 	     "tells what the handlers did, what they cost, and whether LuaJIT compiles them. Its\n"
-	     "backing file, if any, is left alone. The same seeds give the same run. Exit status:\n"
-	     "0 fine; 1 a handler threw, gave a wrong verdict or no answer; 2 wrong usage.");
+	     "backing file, if any, is left alone; of several queues one is tried. Time is\n"
+	     "simulated. The same seeds give the same run.\n"
+	     "\n"
+	     "exit status:\n"
+	     "  0  fine\n"
+	     "  1  the script does not load, a handler or task threw, a handler gave a wrong "
+	     "verdict\n"
+	     "     or no answer, the script took more than --memory, data was wrong with\n"
+	     "     --expect-clean, a buffer was misused with --debug, or ublk-lua itself has a "
+	     "bug\n"
+	     "  2  wrong usage");
 	print_options(CHECK);
 }
 
