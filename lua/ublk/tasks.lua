@@ -119,7 +119,10 @@ function M.run(slot)
 end
 
 --- The task in `slot` does not come to its end: its fiber is lost.
-function M.drop(slot) end_task(by_slot[slot]) end
+function M.drop(slot)
+  C.ul_park_cancel(queue, slot) -- a periodic one may have set its next beat already
+  end_task(by_slot[slot])
+end
 
 --- The queue is about to be gone: what is asked for now never runs.
 function M.detach()
