@@ -212,7 +212,7 @@ function M.test_the_record_sees_what_does_not_compile()
     local function hostile() end
     jit.off(hostile)
     local device = { read = hostile, write = hostile, flush = hostile }]], BATCH, 320000)
-  lu.assertNotStrContains(first, "JFORL")
+  lu.assertStrContains(first, "IFORL") -- a JFORL may be the loop that makes the table of buffers
   lu.assertStrContains(first, "abort:")
 end
 
