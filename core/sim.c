@@ -9,14 +9,15 @@
 
 /*
  * Timers that tick for nobody and tasks that are always ready must not keep a run from its end.
- * So many rounds without a request or an answer are as exact as the timers say; then time begins
- * to leap, and a hundredth of it a round is a century in 3000 of them. A round in which tasks are
- * ready again and again resumes a thousand of them, and weighs and takes as much.
+ * So many rounds without a request are as exact as the timers say, and each answer adds some; then
+ * time begins to leap, each round by a hundredth of what has passed since the last answer: a
+ * century takes some 3000 rounds. A round in which tasks are ready again and again resumes a
+ * thousand of them, and weighs and takes as much.
  */
-enum { EXACT_ROUNDS = 1000000, BUSY_ROUND = 1000, LEAP = 100 };
+enum { EXACT_ROUNDS = 1000000, ANSWER_ROUNDS = 1000, BUSY_ROUND = 1000, LEAP = 100 };
 
 static const uint64_t BUSY_NS = 100000;
-static const uint64_t MOST_NS = 100ULL * 365 * 86400 * 1000000000; /* without an answer */
+static const uint64_t MOST_NS = 100ULL * 365 * 86400 * 1000000000; /* of a run */
 
 struct sim {
 	struct transport base;
@@ -27,7 +28,7 @@ struct sim {
 	uint64_t clock;	    /* ns */
 	uint64_t answered;  /* when the last answer came */
 	bool ready;	    /* in the last of these somebody was ready at once */
-	unsigned fruitless; /* reaps that gave nothing, up to EXACT_ROUNDS */
+	unsigned fruitless; /* reaps that gave nothing, less ANSWER_ROUNDS for each answer */
 	unsigned faults;
 };
 
@@ -64,10 +65,12 @@ static int pass_time(struct sim *sim, uint64_t deadline)
 	if (sim->fruitless < EXACT_ROUNDS) {
 		sim->fruitless += busy ? BUSY_ROUND : 1;
 	} else {
-		if (sim->clock - sim->answered > MOST_NS)
+		uint64_t leap = (sim->clock - sim->answered) / LEAP;
+
+		if (sim->clock > MOST_NS)
 			return -ETIME;
-		if (step < sim->clock / LEAP)
-			step = sim->clock / LEAP;
+		if (step < leap)
+			step = leap;
 	}
 	sim->clock += step;
 	return 0;
@@ -103,6 +106,7 @@ static void sim_answer(struct transport *t, uint16_t tag, int32_t result)
 		return;
 	}
 	sim->answered = sim->clock;
+	sim->fruitless -= sim->fruitless < ANSWER_ROUNDS ? sim->fruitless : ANSWER_ROUNDS;
 	sim->owed[tag] = false;
 	sim->idle[sim->idle_count++] = tag;
 	if (cfg->done)

@@ -5,7 +5,7 @@
  * still while requests come and jumps to the next deadline when none do, so
  * what sleeps for an hour runs at once, and alike each time. A reap of it is
  * -EPROTO when no event is left that could bring an answer, and -ETIME when a
- * century has brought none, whatever else went on. One thread.
+ * century has passed and one is still owed. One thread.
  */
 #pragma once
 
