@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "clock.h"
+#include "lane.h"
 #include "log.h"
 #include "uapi.h"
 
@@ -34,6 +35,7 @@ enum { MOST_WAKE_ERRORS = 8 }; /* no memory may be a matter of a moment */
 struct queue {
 	struct transport base;
 	struct io_uring ring;
+	struct lane lane;
 	const uint8_t *descs;
 	size_t descs_len;
 	uint8_t *state;	      /* enum tag_state of each tag */
@@ -71,12 +73,17 @@ static int map_descriptors(struct queue *q, const struct queue_config *cfg)
 	return 0;
 }
 
-/* What a completion is of: in the upper half of its user_data; the lower half is the tag. */
-enum kind { KIND_TAG = 0, KIND_WAKE = 1 };
+/* What a completion is of: in the top byte of its user_data, where no address of a user has any. */
+enum kind { KIND_LANE = 0, KIND_TAG = 1, KIND_WAKE = 2 };
 
-static uint64_t user_data(enum kind kind, uint32_t tag)
+static uint64_t user_data(enum kind kind, uint16_t tag)
 {
-	return (uint64_t)kind << 32 | tag;
+	return (uint64_t)kind << 56 | tag;
+}
+
+static enum kind kind_of(const struct io_uring_cqe *cqe)
+{
+	return (enum kind)(cqe->user_data >> 56);
 }
 
 /* The newest set of flags that this kernel takes: DEFER_TASKRUN came in 6.1, the others in 6.0. */
@@ -91,20 +98,43 @@ static int open_ring(struct queue *q, const struct queue_config *cfg)
 	int ret = -EINVAL;
 
 	for (unsigned i = 0; ret == -EINVAL && i < sizeof(flags) / sizeof(flags[0]); i++)
-		/* An entry for each tag, and one for the poll. */
+		/* One for each tag, which has one operation at a time, and the poll. */
 		ret = io_uring_queue_init(cfg->depth + 1, &q->ring, flags[i]);
 	if (ret < 0)
 		return ret;
 	q->ring_open = true;
-	return io_uring_register_files(&q->ring, &cfg->char_fd, 1);
+	q->lane.ring = &q->ring;
+	q->base.lane = &q->lane;
+	return 0;
+}
+
+static int register_files(struct queue *q, const struct queue_config *cfg)
+{
+	int files[LANE_FIRST_FILE + LANE_FILES] = { cfg->char_fd };
+
+	for (unsigned i = 0; i < cfg->file_count; i++)
+		files[LANE_FIRST_FILE + i] = cfg->files[i];
+	return io_uring_register_files(&q->ring, files, LANE_FIRST_FILE + cfg->file_count);
+}
+
+/* Without the ring no tag comes back: the server ends, and the driver fails what is in flight. */
+static void lose_ring(struct queue *q)
+{
+	if (!q->broken)
+		log_error("queue %u: io_uring is full and takes nothing", q->base.shared.queue);
+	q->broken = true;
 }
 
 static void give_to_driver(struct queue *q, uint16_t tag, uint32_t op, int32_t result)
 {
-	struct io_uring_sqe *sqe = io_uring_get_sqe(&q->ring);
-	struct ublksrv_io_cmd *cmd = (struct ublksrv_io_cmd *)sqe->cmd;
+	struct io_uring_sqe *sqe = lane_entry(&q->ring);
+	struct ublksrv_io_cmd *cmd;
 
-	/* The ring has an entry for each tag, and a tag has one command at most. */
+	if (!sqe) {
+		lose_ring(q);
+		return;
+	}
+	cmd = (struct ublksrv_io_cmd *)sqe->cmd;
 	io_uring_prep_rw(IORING_OP_URING_CMD, sqe, 0, NULL, 0, 0);
 	sqe->flags = IOSQE_FIXED_FILE;
 	sqe->cmd_op = op;
@@ -154,8 +184,12 @@ static int submit(struct queue *q, uint64_t deadline)
 /* A completion whenever somebody writes to the eventfd. */
 static void watch_wake_fd(struct queue *q)
 {
-	struct io_uring_sqe *sqe = io_uring_get_sqe(&q->ring);
+	struct io_uring_sqe *sqe = lane_entry(&q->ring);
 
+	if (!sqe) {
+		lose_ring(q);
+		return;
+	}
 	io_uring_prep_poll_multishot(sqe, q->wake_fd, POLLIN);
 	sqe->user_data = user_data(KIND_WAKE, 0);
 }
@@ -178,7 +212,7 @@ static int fetch_all(struct queue *q)
 	}
 	/* No request can come before START_DEV: any completion is a refusal. */
 	io_uring_for_each_cqe(&q->ring, head, cqe) {
-		if (cqe->user_data >> 32 == KIND_TAG)
+		if (kind_of(cqe) == KIND_TAG)
 			return cqe->res < 0 ? cqe->res : -EPROTO;
 	}
 	return 0;
@@ -236,6 +270,21 @@ static void take_wake(struct queue *q, const struct io_uring_cqe *cqe)
 	}
 }
 
+/* Is it a new request? */
+static bool take(struct queue *q, const struct io_uring_cqe *cqe)
+{
+	switch (kind_of(cqe)) {
+	case KIND_TAG:
+		return take_completion(q, (uint16_t)cqe->user_data, cqe->res);
+	case KIND_WAKE:
+		take_wake(q, cqe);
+		return false;
+	default:
+		lane_end(&q->lane, io_uring_cqe_get_data(cqe), cqe->res);
+		return false;
+	}
+}
+
 static int queue_reap(struct transport *t, uint64_t deadline)
 {
 	struct queue *q = (struct queue *)t;
@@ -246,7 +295,7 @@ static int queue_reap(struct transport *t, uint64_t deadline)
 
 	if (q->broken)
 		return -EIO;
-	if (!q->fetching && !q->ours)
+	if (!q->fetching && !q->ours && !q->lane.flying)
 		return -ENODEV;
 	ret = submit(q, deadline);
 	if (ret < 0) {
@@ -254,13 +303,9 @@ static int queue_reap(struct transport *t, uint64_t deadline)
 		return ret;
 	}
 	io_uring_for_each_cqe(&q->ring, head, cqe) {
-		uint16_t tag = (uint16_t)cqe->user_data;
-
 		seen++;
-		if (cqe->user_data >> 32 == KIND_WAKE)
-			take_wake(q, cqe);
-		else if (take_completion(q, tag, cqe->res))
-			t->shared.batch[count++] = tag;
+		if (take(q, cqe))
+			t->shared.batch[count++] = (uint16_t)cqe->user_data;
 	}
 	io_uring_cq_advance(&q->ring, seen);
 	return count;
@@ -318,6 +363,8 @@ int queue_open(struct transport **transport, const struct queue_config *cfg)
 		ret = map_descriptors(q, cfg);
 	if (ret == 0)
 		ret = open_ring(q, cfg);
+	if (ret == 0)
+		ret = register_files(q, cfg);
 	if (ret == 0)
 		ret = fetch_all(q);
 	if (ret < 0) {

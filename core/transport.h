@@ -12,6 +12,7 @@
 
 #include "api.h"
 
+struct lane;
 struct transport;
 
 struct transport_ops {
@@ -42,6 +43,7 @@ struct transport {
 	const struct transport_ops *ops;
 	struct ul_queue shared; /* what the script sees */
 	uint8_t *data;		/* depth × max_io bytes, page-aligned */
+	struct lane *lane;	/* for backends that wait for the host; NULL: it has none */
 };
 
 static inline uint8_t *transport_buffer(const struct transport *t, uint16_t tag)

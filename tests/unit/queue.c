@@ -18,6 +18,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "lane.h"
 #include "queue.h"
 #include "uapi.h"
 
@@ -38,8 +39,10 @@ static struct {
 	int char_fd;
 	int wake_fd; /* -1: none */
 	uint64_t epoch;
-	uint64_t wake_data; /* user_data of the poll of it, */
-	unsigned watches;   /* which was asked for so often */
+	uint64_t tag_data[DEPTH]; /* user_data of each tag's last command */
+	uint64_t lane_data;	  /* user_data of the last operation of a backend */
+	uint64_t wake_data;	  /* user_data of the poll of it, */
+	unsigned watches;	  /* which was asked for so often */
 	off_t map_offset;
 	size_t map_length;
 	int map_prot;
@@ -84,6 +87,11 @@ static void take(const uint8_t *sqe)
 {
 	struct command *cmd = &driver.seen[driver.seen_count];
 
+	if (sqe[0] == IORING_OP_FSYNC) {
+		memcpy(&driver.lane_data, sqe + 32, 8);
+		assert_int_equal(*(const int *)(sqe + 4), LANE_FIRST_FILE);
+		return;
+	}
 	if (sqe[0] == IORING_OP_POLL_ADD) {
 		memcpy(&driver.wake_data, sqe + 32, 8);
 		assert_int_equal(*(const int *)(sqe + 4), driver.wake_fd);
@@ -98,6 +106,8 @@ static void take(const uint8_t *sqe)
 	memcpy(&cmd->user_data, sqe + 32, 8);
 	memcpy(&cmd->q_id, sqe + 48, 2);
 	memcpy(&cmd->tag, sqe + 50, 2);
+	assert_true(cmd->tag < DEPTH);
+	driver.tag_data[cmd->tag] = cmd->user_data;
 	memcpy(&cmd->result, sqe + 52, 4);
 	memcpy(&cmd->addr, sqe + 56, 8);
 }
@@ -179,12 +189,13 @@ static void issue(uint16_t tag, uint32_t op_flags, uint64_t sector, uint32_t sec
 	memcpy(desc + 8, &sector, 8);
 	assert_int_equal(pwrite(driver.char_fd, desc, DESC, (off_t)(queue_offset() + tag * DESC)),
 			 DESC);
-	driver.due[driver.due_count++] = (struct io_uring_cqe){ .user_data = tag };
+	driver.due[driver.due_count++] = (struct io_uring_cqe){ .user_data = driver.tag_data[tag] };
 }
 
 static void abort_tag(uint16_t tag, int res)
 {
-	driver.due[driver.due_count++] = (struct io_uring_cqe){ .user_data = tag, .res = res };
+	driver.due[driver.due_count++] =
+		(struct io_uring_cqe){ .user_data = driver.tag_data[tag], .res = res };
 }
 
 static int open_queue(struct transport **t)
@@ -243,7 +254,6 @@ static void every_tag_is_fetched_when_the_queue_opens(void **state)
 
 		assert_int_equal(cmd->opcode, 46);
 		assert_int_equal(cmd->cmd_op, 0xc0100000 | FETCH);
-		assert_int_equal(cmd->user_data, tag);
 		assert_int_equal(cmd->q_id, QUEUE);
 		assert_int_equal(cmd->tag, tag);
 		assert_ptr_equal((void *)(uintptr_t)cmd->addr, t->shared.buffers + tag * MAX_IO);
@@ -521,6 +531,38 @@ static void what_the_kernel_cannot_take_just_now_goes_in_later(void **state)
 	t->ops->close(t);
 }
 
+static unsigned ended;
+
+static void count_ended(struct lane_op *op, int32_t result)
+{
+	(void)op;
+	assert_int_equal(result, -EIO);
+	ended++;
+}
+
+/* It is called in a round, not while completions are taken; and the queue does not end before. */
+static void an_operation_of_the_backend_comes_back_to_it(void **state)
+{
+	struct transport *t = opened();
+	struct lane_op op = { .done = count_ended };
+	struct io_uring_sqe sqe = { 0 };
+
+	ended = 0;
+	io_uring_prep_fsync(&sqe, 0, 0);
+	assert_int_equal(lane_start(t->lane, &op, 0, &sqe), 0);
+	for (unsigned tag = 0; tag < DEPTH; tag++)
+		abort_tag((uint16_t)tag, UBLK_IO_RES_ABORT);
+	assert_int_equal(t->ops->reap(t, UINT64_MAX), 0);
+	driver.due[driver.due_count++] =
+		(struct io_uring_cqe){ .user_data = driver.lane_data, .res = -EIO };
+	assert_int_equal(t->ops->reap(t, UINT64_MAX), 0);
+	assert_int_equal(ended, 0);
+	lane_run(t->lane);
+	assert_int_equal(ended, 1);
+	assert_int_equal(t->ops->reap(t, UINT64_MAX), -ENODEV);
+	t->ops->close(t);
+}
+
 #define queue_test(name) cmocka_unit_test_setup_teardown(name, driver_open, driver_close)
 
 int main(void)
@@ -543,6 +585,7 @@ int main(void)
 		queue_test(a_watch_that_ends_is_begun_again),
 		queue_test(a_queue_that_cannot_be_woken_is_broken),
 		queue_test(what_the_kernel_cannot_take_just_now_goes_in_later),
+		queue_test(an_operation_of_the_backend_comes_back_to_it),
 	};
 
 	struct io_uring ring;
