@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What lies under a device: where a request goes that no script has decided.
- * One backend serves all queues of its device, so `serve` runs on several
- * threads at once and locks nothing that a disk would not. A new backend is
- * one file and one line in the list of backend.c.
+ * One backend serves all queues of its device, so `serve` and `start` run on
+ * several threads at once and lock nothing that a disk would not. A new
+ * backend is one file and one line in the list of backend.c.
  */
 #pragma once
 
@@ -11,8 +11,26 @@
 #include <stdint.h>
 
 #include "api.h"
+#include "lane.h"
 
 struct backend;
+
+/* What `start` returns of a request that is on its way. */
+enum { BACKEND_LATER = 1 };
+
+/* A request on its way through a backend, until `end` is called; one for each slot of a queue. */
+struct backend_io {
+	/* 0 or -errno. Called by lane_run, in a round of the queue. */
+	void (*end)(struct backend_io *io, int result);
+
+	/* The backend's own: */
+	struct backend *backend;
+	struct lane *lane;
+	const struct ul_req *req; /* stays as it is until the end */
+	struct lane_op op;
+	uint32_t done; /* bytes of it */
+	uint32_t step;
+};
 
 struct backend_ops {
 	/*
@@ -30,6 +48,14 @@ struct backend_ops {
 	 */
 	int (*serve)(struct backend *backend, const struct ul_req *req);
 
+	/*
+	 * The same for one that need not wait for it: 0 or -errno, or
+	 * BACKEND_LATER, and then io->end is called once. Any queue thread, with
+	 * its own lane. NULL: there is nothing to wait for.
+	 */
+	int (*start)(struct backend *backend, struct lane *lane, const struct ul_req *req,
+		     struct backend_io *io);
+
 	void (*close)(struct backend *backend);
 
 	bool discard; /* has discard and write zeroes */
@@ -37,6 +63,9 @@ struct backend_ops {
 
 struct backend {
 	const struct backend_ops *ops;
+	int files[LANE_FILES]; /* of the host, for each queue's ring to register; borrowed */
+	unsigned file_count;
+	bool prompt; /* it does not wait: `serve` is faster than `start` */
 };
 
 extern const struct backend_ops backend_null_ops;

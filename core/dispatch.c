@@ -3,8 +3,10 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <stdlib.h>
 
 #include "histogram.h"
+#include "lane.h"
 #include "park.h"
 #include "timer.h"
 
@@ -63,12 +65,47 @@ static void answer(struct dispatch *d, struct ul_req *req, int ret)
 }
 
 /* EAGAIN and EREMCHG of a host's file are no errors to the block layer, see errno.lua. */
-static int below(const struct dispatch *d, const struct ul_req *req)
+static int host_error(int ret)
+{
+	return ret == -EAGAIN || ret == -EREMCHG ? -EIO : ret;
+}
+
+static uint32_t slot_of(const struct backend_io *io)
+{
+	const struct dispatch_io *below = (const struct dispatch_io *)io;
+
+	return (uint32_t)(below - below->dispatch->below);
+}
+
+/* Ask the backend: 0 or -errno, or BACKEND_LATER, and then `end` gets that of `slot`. */
+static int below(struct dispatch *d, const struct ul_req *req, uint32_t slot,
+		 void (*end)(struct backend_io *io, int result))
 {
 	struct backend *backend = d->config.backend;
-	int ret = within_device(d, req) ? backend->ops->serve(backend, req) : -EIO;
 
-	return ret == -EAGAIN || ret == -EREMCHG ? -EIO : ret;
+	if (!within_device(d, req))
+		return -EIO;
+	if (!d->below)
+		return host_error(backend->ops->serve(backend, req));
+	d->below[slot].io.end = end;
+	return host_error(
+		backend->ops->start(backend, d->config.transport->lane, req, &d->below[slot].io));
+}
+
+static void end_request(struct backend_io *io, int result)
+{
+	struct dispatch *d = ((struct dispatch_io *)io)->dispatch;
+
+	answer(d, &shared(d)->reqs[slot_of(io)], host_error(result));
+}
+
+/* A request that nobody has decided goes to the backend, and its answer is the request's. */
+static void pass(struct dispatch *d, struct ul_req *req)
+{
+	int ret = below(d, req, req->tag, end_request);
+
+	if (ret != BACKEND_LATER)
+		answer(d, req, ret);
 }
 
 /* Does the script want to see it? */
@@ -95,7 +132,7 @@ static void settle(struct dispatch *d, struct ul_req *req)
 	bool forwarded = req->marks & UL_MARK_FORWARDED && req->verdict == result;
 
 	if (req->verdict == UL_PASS) {
-		answer(d, req, below(d, req));
+		pass(d, req);
 		return;
 	}
 	if (req->verdict < 0 && !forwarded)
@@ -141,19 +178,45 @@ static void serve_fresh(struct dispatch *d, unsigned count)
 		else if (scripted(d, req))
 			queue->batch[for_script++] = tag; /* never ahead of i */
 		else
-			answer(d, req, below(d, req));
+			pass(d, req);
 	}
 	if (for_script)
 		serve_scripted(d, for_script);
 }
 
+/* Nobody will resume what is parked in `slot`. */
+static void fail_parked(struct dispatch *d, uint32_t slot)
+{
+	struct ul_queue *queue = shared(d);
+	struct ul_req *req = &queue->reqs[slot];
+
+	if (slot >= queue->depth || req->verdict != UL_PARKED)
+		return;
+	req->verdict = -EIO;
+	answer(d, req, -EIO);
+}
+
+/* The script cannot go on with it once the device ends by force: its tag is answered here. */
+static void end_wish(struct backend_io *io, int result)
+{
+	struct dispatch *d = ((struct dispatch_io *)io)->dispatch;
+	uint32_t slot = slot_of(io);
+
+	park_end_io(shared(d), slot, host_error(result));
+	if (d->stage == STAGE_FAIL)
+		fail_parked(d, slot);
+}
+
 static void serve_wishes(struct dispatch *d)
 {
+	struct ul_queue *queue = shared(d);
 	uint32_t slot;
 
-	while (park_next_io(shared(d), &slot)) {
-		shared(d)->results[slot] = below(d, &shared(d)->slots[slot].io);
-		ul_park_wake(shared(d), slot);
+	while (park_next_io(queue, &slot)) {
+		int ret = below(d, &queue->slots[slot].io, slot, end_wish);
+
+		if (ret != BACKEND_LATER)
+			park_end_io(queue, slot, ret);
 	}
 }
 
@@ -174,19 +237,14 @@ static void resume_ready(struct dispatch *d)
 	}
 }
 
-/* Nobody will resume them any more. */
-static void fail_parked(struct dispatch *d)
+/* What the host still reads or writes is not the driver's yet: end_wish comes to it. */
+static void fail_all(struct dispatch *d)
 {
 	struct ul_queue *queue = shared(d);
 
-	for (unsigned tag = 0; tag < queue->depth; tag++) {
-		struct ul_req *req = &queue->reqs[tag];
-
-		if (req->verdict != UL_PARKED)
-			continue;
-		req->verdict = -EIO;
-		answer(d, req, -EIO);
-	}
+	for (unsigned tag = 0; tag < queue->depth; tag++)
+		if (!park_waits_for_io(queue, tag))
+			fail_parked(d, tag);
 }
 
 static void enter_stage(struct dispatch *d, int stage)
@@ -196,7 +254,7 @@ static void enter_stage(struct dispatch *d, int stage)
 	if (stage == STAGE_STOPPING && d->config.script)
 		script_stopping(d->config.script);
 	else if (stage == STAGE_FAIL)
-		fail_parked(d);
+		fail_all(d);
 }
 
 /* All that was answered in the round goes to the driver now, so all took the same time. */
@@ -217,9 +275,31 @@ static void account(struct dispatch *d)
 	d->fresh_ops = 0;
 }
 
-void dispatch_open(struct dispatch *d, const struct dispatch_config *config)
+static struct dispatch_io *open_below(struct dispatch *d)
 {
+	uint32_t slots = shared(d)->depth + shared(d)->tasks;
+	struct dispatch_io *below = calloc(slots, sizeof(*below));
+
+	for (uint32_t i = 0; below && i < slots; i++)
+		below[i].dispatch = d;
+	return below;
+}
+
+int dispatch_open(struct dispatch *d, const struct dispatch_config *config)
+{
+	const struct backend *backend = config->backend;
+
 	*d = (struct dispatch){ .config = *config };
+	if (!config->transport->lane || !backend->ops->start || backend->prompt)
+		return 0;
+	d->below = open_below(d);
+	return d->below ? 0 : -ENOMEM;
+}
+
+void dispatch_close(struct dispatch *d)
+{
+	free(d->below);
+	d->below = NULL;
 }
 
 void dispatch_round(struct dispatch *d, unsigned count)
@@ -230,6 +310,8 @@ void dispatch_round(struct dispatch *d, unsigned count)
 	d->now = (double)start / 1e9;
 	if (stage != d->stage)
 		enter_stage(d, stage);
+	if (d->below)
+		lane_run(d->config.transport->lane);
 	serve_fresh(d, count);
 	if (stage != STAGE_FAIL) {
 		park_expire(shared(d), start);

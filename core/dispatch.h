@@ -27,15 +27,26 @@ struct dispatch_config {
 	const atomic_int *stage;	/* enum stage */
 };
 
+/* What the backend is asked, for a tag or a slot; its place in `below` is that. */
+struct dispatch_io {
+	struct backend_io io;
+	struct dispatch *dispatch;
+};
+
 struct dispatch {
 	struct dispatch_config config;
-	int stage;	    /* as it was in the last round */
-	double now;	    /* s: the round's beginning, when its requests came */
-	uint32_t fresh_ops; /* bit N: of op N requests of this round were answered in it, */
+	struct dispatch_io *below; /* one for each slot; NULL: the backend need not be waited for */
+	int stage;		   /* as it was in the last round */
+	double now;		   /* s: the round's beginning, when its requests came */
+	uint32_t fresh_ops;	   /* bit N: of op N requests of this round were answered in it, */
 	uint32_t fresh[UL_OP_COUNT]; /* so many */
 };
 
-void dispatch_open(struct dispatch *dispatch, const struct dispatch_config *config);
+/* 0 or -ENOMEM; dispatch_close is safe after both. */
+int dispatch_open(struct dispatch *dispatch, const struct dispatch_config *config);
+
+/* After the last round: nothing is on its way below any more. */
+void dispatch_close(struct dispatch *dispatch);
 
 /* Serve the `count` tags of the transport's batch, and what is due. */
 void dispatch_round(struct dispatch *dispatch, unsigned count);

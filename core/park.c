@@ -136,17 +136,12 @@ int32_t ul_park_cancel(struct ul_queue *queue, uint32_t slot)
 	return 1;
 }
 
-static bool take(struct ul_queue *queue, struct ring *ring, uint32_t *slot)
+bool park_next_ready(struct ul_queue *queue, uint32_t *slot)
 {
-	if (!ring_pop(ring, slot))
+	if (!ring_pop(&((struct park *)queue->park)->ready, slot))
 		return false;
 	queue->slots[*slot].state = PARK_IDLE;
 	return true;
-}
-
-bool park_next_ready(struct ul_queue *queue, uint32_t *slot)
-{
-	return take(queue, &((struct park *)queue->park)->ready, slot);
 }
 
 uint32_t park_ready(const struct ul_queue *queue)
@@ -156,7 +151,19 @@ uint32_t park_ready(const struct ul_queue *queue)
 
 bool park_next_io(struct ul_queue *queue, uint32_t *slot)
 {
-	return take(queue, &((struct park *)queue->park)->io, slot);
+	return ring_pop(&((struct park *)queue->park)->io, slot);
+}
+
+void park_end_io(struct ul_queue *queue, uint32_t slot, int32_t result)
+{
+	queue->results[slot] = result;
+	queue->slots[slot].state = PARK_IDLE;
+	ul_park_wake(queue, slot);
+}
+
+bool park_waits_for_io(const struct ul_queue *queue, uint32_t slot)
+{
+	return queue->slots[slot].state == PARK_IO;
 }
 
 void park_expire(struct ul_queue *queue, uint64_t now)

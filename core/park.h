@@ -23,8 +23,14 @@ bool park_next_ready(struct ul_queue *queue, uint32_t *slot);
 /* How many slots may go on now. */
 uint32_t park_ready(const struct ul_queue *queue);
 
-/* The next slot whose `io` the backing is to serve. False: none. */
+/* The next slot whose `io` the backing is to serve; then park_end_io is owed. False: none. */
 bool park_next_io(struct ul_queue *queue, uint32_t *slot);
+
+/* The backing has served the `io` of `slot`, with `result`: 0 or -errno. The slot may go on. */
+void park_end_io(struct ul_queue *queue, uint32_t slot, int32_t result);
+
+/* Does `slot` wait for the backing? */
+bool park_waits_for_io(const struct ul_queue *queue, uint32_t slot);
 
 /* Wake what waits for a time up to `now`, in ns on the queue's clock. */
 void park_expire(struct ul_queue *queue, uint64_t now);

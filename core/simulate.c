@@ -16,16 +16,15 @@ int simulate_open(struct simulation *s, const struct ul_device *dev, struct scri
 		ret = script_attach(script, &s->transport->shared);
 	if (ret)
 		return ret;
-	dispatch_open(&s->dispatch, &(struct dispatch_config){
-					    .transport = s->transport,
-					    .script = script,
-					    .backend = backend,
-					    .guard = s->guard,
-					    .stats = stats,
-					    .device = dev,
-					    .stage = &s->stage,
-				    });
-	return 0;
+	return dispatch_open(&s->dispatch, &(struct dispatch_config){
+						   .transport = s->transport,
+						   .script = script,
+						   .backend = backend,
+						   .guard = s->guard,
+						   .stats = stats,
+						   .device = dev,
+						   .stage = &s->stage,
+					   });
 }
 
 int simulate_round(struct simulation *s)
@@ -49,6 +48,7 @@ unsigned simulate_misuses(const struct simulation *s)
 
 void simulate_close(struct simulation *s)
 {
+	dispatch_close(&s->dispatch);
 	guard_close(s->guard);
 	s->guard = NULL;
 	if (s->transport)

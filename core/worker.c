@@ -43,22 +43,26 @@ static void set_up_thread(const struct worker *w)
 			 strerror(ret));
 }
 
-static int serve(struct worker *w, struct transport *transport, struct guard *guard)
+static int open_dispatch(struct worker *w, struct dispatch *dispatch, struct transport *transport,
+			 struct guard *guard)
 {
-	struct dispatch dispatch;
+	return dispatch_open(dispatch, &(struct dispatch_config){
+					       .transport = transport,
+					       .script = w->config.script,
+					       .backend = w->config.backend,
+					       .guard = guard,
+					       .stats = w->config.stats,
+					       .device = w->config.device,
+					       .stage = w->config.stage,
+				       });
+}
+
+static int serve(struct worker *w, struct transport *transport, struct dispatch *dispatch)
+{
 	int count;
 
-	dispatch_open(&dispatch, &(struct dispatch_config){
-					 .transport = transport,
-					 .script = w->config.script,
-					 .backend = w->config.backend,
-					 .guard = guard,
-					 .stats = w->config.stats,
-					 .device = w->config.device,
-					 .stage = w->config.stage,
-				 });
-	while ((count = transport->ops->reap(transport, dispatch_deadline(&dispatch))) >= 0) {
-		dispatch_round(&dispatch, (unsigned)count);
+	while ((count = transport->ops->reap(transport, dispatch_deadline(dispatch))) >= 0) {
+		dispatch_round(dispatch, (unsigned)count);
 		if (transport->shared.stop) {
 			transport->shared.stop = 0;
 			(void)eventfd_write(w->config.stop_fd, 1);
@@ -72,22 +76,29 @@ static void *worker_main(void *arg)
 	struct worker *w = arg;
 	struct transport *transport = NULL;
 	struct guard *guard = NULL;
+	struct dispatch dispatch = { 0 };
+	struct queue_config queue = w->config.queue;
 	int ret;
 
 	set_up_thread(w);
-	become_io_flusher(w->config.queue.queue);
-	ret = queue_open(&transport, &w->config.queue);
+	become_io_flusher(queue.queue);
+	queue.files = w->config.backend->files;
+	queue.file_count = w->config.backend->file_count;
+	ret = queue_open(&transport, &queue);
 	if (ret == 0 && w->config.debug) {
 		guard = guard_open(transport);
 		ret = guard ? 0 : -ENOMEM;
 	}
 	if (ret == 0)
+		ret = open_dispatch(w, &dispatch, transport, guard);
+	if (ret == 0)
 		ret = script_attach(w->config.script, &transport->shared);
 	w->error = ret;
 	sem_post(&w->ready);
 	if (ret == 0)
-		ret = serve(w, transport, guard);
+		ret = serve(w, transport, &dispatch);
 
+	dispatch_close(&dispatch);
 	guard_close(guard);
 	if (transport)
 		transport->ops->close(transport);

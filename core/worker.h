@@ -18,11 +18,11 @@
 #include "stats.h"
 
 struct worker_config {
-	struct queue_config queue;
-	cpu_set_t cpus;		 /* where the kernel sends this queue's requests from */
-	struct script *script;	 /* of this queue alone */
-	struct backend *backend; /* of all queues */
-	struct stats *stats;	 /* of this queue */
+	struct queue_config queue; /* but for the files, which are the backend's */
+	cpu_set_t cpus;		   /* where the kernel sends this queue's requests from */
+	struct script *script;	   /* of this queue alone */
+	struct backend *backend;   /* of all queues */
+	struct stats *stats;	   /* of this queue */
 	const struct ul_device *device;
 	const atomic_int *stage; /* enum stage; who moves it on writes to queue.wake_fd */
 	bool debug;		 /* put a guard between the script and the data */

@@ -11,6 +11,9 @@
 
 #include "dispatch.h"
 #include "sim.h"
+#include "slow.h"
+
+bool rig_slow;
 
 static int log_memory = -1;
 static int real_stderr = -1;
@@ -91,6 +94,7 @@ const char *temp_file(const char *name, const char *text)
 struct run {
 	struct rig *rig;
 	struct transport *transport;
+	struct lane lane; /* of a slow backing */
 	struct rig_answer *answers;
 	atomic_int stage;
 	unsigned issued, answered;
@@ -153,6 +157,24 @@ static struct transport *open_transport(struct run *run)
 	return transport;
 }
 
+/* Rounds until all is served, and until nothing is on its way below. */
+static int serve_all(struct run *run, struct dispatch *dispatch, struct backend *slow)
+{
+	struct transport *t = run->transport;
+	int count;
+
+	for (;;) {
+		count = t->ops->reap(t, run->lane.flying ? 0 : dispatch_deadline(dispatch));
+		if (count < 0 && !run->lane.flying)
+			return count;
+		if (slow)
+			slow_tick(slow);
+		dispatch_round(dispatch, count > 0 ? (unsigned)count : 0);
+		run->rig->stops += t->shared.stop;
+		t->shared.stop = 0;
+	}
+}
+
 static void serve(struct rig *rig, struct script *script, struct stats *stats,
 		  struct rig_answer *answers)
 {
@@ -161,28 +183,29 @@ static void serve(struct rig *rig, struct script *script, struct stats *stats,
 	struct transport *t;
 	struct guard *guard = NULL;
 	struct backend *backend;
-	int count = 0;
 
 	run = (struct run){ .rig = rig, .answers = answers, .stage = STAGE_RUN };
 	t = run.transport = open_transport(&run);
 	need(backend_open(&backend, rig->device) == 0, "backend_open");
+	if (rig_slow) {
+		t->lane = &run.lane;
+		backend = slow_open(backend);
+	}
 	if (rig->debug)
 		need((guard = guard_open(t)) != NULL, "guard_open");
 	if (script)
 		rig->load = script_attach(script, &t->shared);
-	dispatch_open(&dispatch, &(struct dispatch_config){ .transport = t,
-							    .script = script,
-							    .backend = backend,
-							    .guard = guard,
-							    .stats = stats,
-							    .device = rig->device,
-							    .stage = &run.stage });
-	while (rig->load == 0 && (count = t->ops->reap(t, dispatch_deadline(&dispatch))) >= 0) {
-		dispatch_round(&dispatch, (unsigned)count);
-		rig->stops += t->shared.stop;
-		t->shared.stop = 0;
-	}
-	rig->end = count;
+	need(dispatch_open(&dispatch, &(struct dispatch_config){ .transport = t,
+								 .script = script,
+								 .backend = backend,
+								 .guard = guard,
+								 .stats = stats,
+								 .device = rig->device,
+								 .stage = &run.stage }) == 0,
+	     "dispatch_open");
+	if (rig->load == 0)
+		rig->end = serve_all(&run, &dispatch, rig_slow ? backend : NULL);
+	dispatch_close(&dispatch);
 	rig->faults = sim_faults(t);
 	rig->misuses = guard ? guard_check(guard) : 0;
 	guard_close(guard);

@@ -39,6 +39,9 @@ struct rig_answer {
 	uint8_t first, last; /* first and last byte of its data */
 };
 
+/* From now on, must backings be waited for? At first they need not. */
+extern bool rig_slow;
+
 /* One run of a script: what goes in, and what came out. Its pointers hold until the next run. */
 struct rig {
 	const char *script; /* text; NULL: no op goes to a script */

@@ -11,7 +11,7 @@ UNIT_TESTS := $(UNIT_NAMES:%=$(TEST_DIR)/unit_%)
 LUA_TESTS  := $(patsubst tests/lua/%.lua,$(TEST_DIR)/lua_%,$(wildcard tests/lua/*.lua))
 SIM_TESTS  := $(patsubst tests/sim/%.bats,$(TEST_DIR)/sim_%,$(wildcard tests/sim/*.bats))
 TEST_OBJECTS := $(patsubst tests/%.c,$(TEST_DIR)/%.o,$(wildcard tests/unit/*.c) \
-                tests/rig.c tests/lua/host.c tests/soak/stacks.c)
+                tests/rig.c tests/slow.c tests/lua/host.c tests/soak/stacks.c)
 
 # LuaJIT's code is not instrumented, so nothing of it can be mistaken for a leak: no suppressions.
 SAN_ENV_address   := ASAN_OPTIONS=detect_leaks=1:detect_stack_use_after_return=1 \
@@ -31,14 +31,15 @@ $(TEST_OBJECTS): $(TEST_DIR)/%.o: tests/%.c Makefile tests/tests.mk
 WRAP_queue       := mmap io_uring_submit_and_wait io_uring_submit_and_wait_timeout \
                     io_uring_submit_and_get_events
 WRAP_backend_mem := mmap
+WRAP_file_start  := lane_start file_serve
 
 $(UNIT_TESTS): $(TEST_DIR)/unit_%: $(TEST_DIR)/unit/%.o $(TEST_DIR)/unit/support.o \
-		$(TEST_DIR)/rig.o $(SHARED) core/exports.list
+		$(TEST_DIR)/rig.o $(TEST_DIR)/slow.o $(SHARED) core/exports.list
 	$(call say,LD,$@)
 	$(Q)$(CC) $(ALL_LDFLAGS) $(addprefix -Wl$(COMMA)--wrap=,$(WRAP_$*)) -o $@ \
 		$(filter %.o,$^) -lcmocka $(ALL_LIBS)
 
-$(TEST_DIR)/lua-host: $(TEST_DIR)/lua/host.o $(TEST_DIR)/rig.o $(SHARED)
+$(TEST_DIR)/lua-host: $(TEST_DIR)/lua/host.o $(TEST_DIR)/rig.o $(TEST_DIR)/slow.o $(SHARED)
 $(TEST_DIR)/lua-host: core/exports.list
 	$(call say,LD,$@)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) $(ALL_LIBS)

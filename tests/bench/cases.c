@@ -96,19 +96,19 @@ int case_open(struct bench_case *c, const struct subject *subject, unsigned batc
 		ret = open_transport(c);
 	if (ret)
 		return ret;
-	dispatch_open(&c->dispatch, &(struct dispatch_config){
-					    .transport = c->transport,
-					    .script = c->script,
-					    .backend = c->backend,
-					    .stats = &c->stats,
-					    .device = &c->device,
-					    .stage = &c->stage,
-				    });
-	return 0;
+	return dispatch_open(&c->dispatch, &(struct dispatch_config){
+						   .transport = c->transport,
+						   .script = c->script,
+						   .backend = c->backend,
+						   .stats = &c->stats,
+						   .device = &c->device,
+						   .stage = &c->stage,
+					   });
 }
 
 void case_close(struct bench_case *c)
 {
+	dispatch_close(&c->dispatch);
 	script_close(c->script);
 	if (c->transport)
 		c->transport->ops->close(c->transport);

@@ -186,7 +186,13 @@ static void nobody_wakes_what_waits_for_the_backing(void **state)
 	ul_park_wake(&queue, 1);
 	READY();
 	assert_true(park_next_io(&queue, &slot));
-	ul_park_wake(&queue, 1); /* it has been served */
+	assert_int_equal(slot, 1);
+	ul_park_wake(&queue, 1); /* the backing has it, and may take its time */
+	READY();
+	assert_true(park_waits_for_io(&queue, 1));
+	park_end_io(&queue, 1, -EIO);
+	assert_int_equal(queue.results[1], -EIO);
+	assert_false(park_waits_for_io(&queue, 1));
 	READY(1);
 }
 

@@ -19,3 +19,25 @@ unsigned count_lines(const char *text)
 		lines += *text == '\n';
 	return lines;
 }
+
+static bool *other_mode;
+
+static int enter_mode(void **state)
+{
+	(void)state;
+	*other_mode = true;
+	return 0;
+}
+
+int run_in_both_modes(const char *name, const struct CMUnitTest *tests, size_t count, bool *mode)
+{
+	struct CMUnitTest both[2 * 64];
+
+	assert_true(count <= 64);
+	other_mode = mode;
+	for (size_t i = 0; i < count; i++) {
+		both[i] = both[count + i] = tests[i];
+		both[count + i].setup_func = enter_mode;
+	}
+	return _cmocka_run_group_tests(name, both, 2 * count, NULL, NULL);
+}

@@ -26,3 +26,6 @@ void check_has(const char *text, const char *part, int wanted, const char *file,
 
 #define assert_one_line(text) assert_int_equal(count_lines(text), 1)
 unsigned count_lines(const char *text);
+
+/* Run all `tests`, which have no setup, and then all again while `*mode` is true. */
+int run_in_both_modes(const char *name, const struct CMUnitTest *tests, size_t count, bool *mode);
