@@ -178,7 +178,8 @@ struct ul_device {
 	uint8_t rotational;
 	uint8_t volatile_cache;
 	uint8_t fua;
-	char path[4096]; /* UL_BACKING_FILE */
+	uint8_t direct;	 /* UL_BACKING_FILE: past the host's page cache */
+	char path[4096]; /* likewise */
 };
 
 enum ul_log_level {

@@ -59,9 +59,10 @@ local fields = {
 local Backing = {}
 Backing.__index = Backing
 
---- A backing as ublk.mem() and its like make it: a kind of enum ul_backing, and its path.
-function M.backing(kind, path)
-  return setmetatable({ kind = kind, path = path }, Backing)
+--- A backing as ublk.mem() and its like make it: a kind of enum ul_backing; of a file, its path
+-- and whether it goes past the page cache.
+function M.backing(kind, path, direct)
+  return setmetatable({ kind = kind, path = path, direct = direct }, Backing)
 end
 
 local function is_backing(value) return getmetatable(value) == Backing end
@@ -79,7 +80,7 @@ local function set_backing(c, backing)
     if #backing.path >= ffi.sizeof(c.path) then
       text.refuse("backing", backing.path, "a shorter path")
     end
-    c.path = backing.path
+    c.path, c.direct = backing.path, backing.direct and 1 or 0
   end
 end
 

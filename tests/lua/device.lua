@@ -66,6 +66,19 @@ function M.test_backings_are_told_by_kind_and_path()
   local c = describe { backing = ublk.file "/x/disk.img" }
   lu.assertEquals(c.backing, C.UL_BACKING_FILE)
   lu.assertEquals(ffi.string(c.path), "/x/disk.img")
+  lu.assertEquals(c.direct, 0)
+end
+
+function M.test_a_file_may_go_past_the_page_cache()
+  lu.assertEquals(describe({ backing = ublk.file("/x", { direct = true }) }).direct, 1)
+  lu.assertEquals(describe({ backing = ublk.file("/x", { direct = false }) }).direct, 0)
+  for options, expected in pairs {
+    [true] = "ublk.file: its options are a table, as in { direct = true }",
+    [{ direct = 1 }] = "ublk.file: option direct = 1: there is direct = true or false",
+    [{ drect = true }] = "ublk.file: option drect = true: there is direct = true or false",
+  } do
+    lu.assertErrorMsgContains(expected, ublk.file, "/x", options)
+  end
 end
 
 function M.test_a_path_must_fit()

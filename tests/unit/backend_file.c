@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * core/backend_file.c on a temporary file: the file holds what the device was
- * given, and what the host cannot do is an error and never a success.
+ * core/backend_file.c on a temporary file, served by system calls and then by a
+ * ring: the file holds what the device was given, and what the host cannot do
+ * is an error and never a success.
  */
 #include "support.h"
 
@@ -16,7 +17,7 @@
 
 enum { BYTES = 256 << 10, MOST = 64 << 10 };
 
-static uint8_t buffer[MOST];
+static _Alignas(4096) uint8_t buffer[MOST];
 
 static struct ul_device describe(const char *path, double size)
 {
@@ -53,14 +54,57 @@ static struct backend *open_file(void)
 	return backend;
 }
 
+static bool by_ring;
+
+struct slot {
+	struct backend_io io;
+	int result;
+};
+
+static void keep_result(struct backend_io *io, int result)
+{
+	((struct slot *)io)->result = result;
+}
+
+/* As a queue would serve it: the ring is the queue's, and the result comes in a later round. */
+static int serve_by_ring(struct backend *backend, const struct ul_req *req)
+{
+	const int none = open("/dev/null", O_RDONLY | O_CLOEXEC); /* in the place of the device */
+	int files[LANE_FIRST_FILE + LANE_FILES] = { none };
+	struct slot slot = { .io.end = keep_result };
+	struct io_uring ring;
+	struct lane lane = { .ring = &ring };
+	struct io_uring_cqe *cqe;
+
+	for (unsigned i = 0; i < backend->file_count; i++)
+		files[LANE_FIRST_FILE + i] = backend->files[i];
+	assert_int_equal(io_uring_queue_init(4, &ring, 0), 0);
+	assert_int_equal(
+		io_uring_register_files(&ring, files, LANE_FIRST_FILE + backend->file_count), 0);
+	slot.result = backend->ops->start(backend, &lane, req, &slot.io);
+	while (lane.flying) {
+		assert_int_equal(slot.result, BACKEND_LATER);
+		assert_true(io_uring_submit(&ring) >= 0);
+		assert_int_equal(io_uring_wait_cqe(&ring, &cqe), 0);
+		lane_end(&lane, io_uring_cqe_get_data(cqe), cqe->res);
+		io_uring_cqe_seen(&ring, cqe);
+		lane_run(&lane);
+	}
+	io_uring_queue_exit(&ring);
+	close(none);
+	return slot.result;
+}
+
 static int serve(struct backend *backend, uint8_t op, uint64_t offset, uint32_t length,
 		 uint32_t flags)
 {
-	return backend->ops->serve(backend, &(struct ul_req){ .op = op,
-							      .flags = flags,
-							      .sector = (double)(offset / 512),
-							      .length = length,
-							      .buf = buffer });
+	const struct ul_req req = { .op = op,
+				    .flags = flags,
+				    .sector = (double)(offset / 512),
+				    .length = length,
+				    .buf = buffer };
+
+	return by_ring ? serve_by_ring(backend, &req) : backend->ops->serve(backend, &req);
 }
 
 static void assert_file_holds(uint64_t offset, uint32_t length, uint8_t fill)
@@ -186,6 +230,27 @@ static void a_read_only_device_cannot_write(void **state)
 	backend_close(backend);
 }
 
+/* Aligned or not: what goes past the page cache and what does not see the same data. */
+static void a_direct_file_takes_every_request(void **state)
+{
+	struct ul_device dev = describe(make_file(BYTES), BYTES);
+	struct backend *backend;
+
+	dev.direct = 1;
+	assert_int_equal(backend_open(&backend, &dev), 0);
+	assert_int_equal(backend->file_count, 2);
+	memset(buffer, 0x55, sizeof(buffer));
+	assert_int_equal(serve(backend, UL_OP_WRITE, 4096, 8192, 0), 0);
+	memset(buffer, 0x66, sizeof(buffer));
+	assert_int_equal(serve(backend, UL_OP_WRITE, 4096 + 512, 512, 0), 0);
+	assert_int_equal(serve(backend, UL_OP_READ, 4096, 8192, 0), 0);
+	assert_int_equal(buffer[0], 0x55);
+	assert_int_equal(buffer[512], 0x66);
+	assert_int_equal(buffer[1024], 0x55);
+	assert_file_holds(4096 + 512, 512, 0x66);
+	backend_close(backend);
+}
+
 static void the_size_is_the_files_in_whole_blocks(void **state)
 {
 	struct ul_device dev = describe(make_file(BYTES + 700), 0);
@@ -248,9 +313,10 @@ int main(void)
 		cmocka_unit_test(a_file_cut_short_under_us_is_an_error),
 		cmocka_unit_test(an_op_that_files_do_not_have_is_refused),
 		cmocka_unit_test(a_read_only_device_cannot_write),
+		cmocka_unit_test(a_direct_file_takes_every_request),
 		cmocka_unit_test(the_size_is_the_files_in_whole_blocks),
 		cmocka_unit_test(what_cannot_be_a_disk_is_refused_by_name),
 	};
 
-	return cmocka_run_group_tests_name("backend_file", tests, NULL, NULL);
+	return run_in_both_modes("backend_file", tests, ARRAY_SIZE(tests), &by_ring);
 }

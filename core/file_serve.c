@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A request served by plain system calls, for which the queue's thread waits:
+ * of files that have nothing to wait for, where there is no ring, and for what
+ * this kernel's ring cannot do.
+ */
+#include <errno.h>
+#include <linux/falloc.h>
+#include <linux/fs.h>
+#include <sys/ioctl.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "file.h"
+
+/* Read or write all of it; the host may do so in parts. */
+static int transfer(const struct file *file, const struct ul_req *req)
+{
+	off_t offset = (off_t)backend_offset(req);
+	int flags = req->flags & UL_FLAG_FUA ? RWF_DSYNC : 0;
+	uint32_t done = 0;
+
+	while (done < req->length) {
+		struct iovec part = { req->buf + done, req->length - done };
+		int fd = file->base.files[file_way(file, part.iov_base, (uint64_t)offset + done,
+						   (uint32_t)part.iov_len)];
+		ssize_t n = req->op == UL_OP_READ ? preadv2(fd, &part, 1, offset + done, 0)
+						  : pwritev2(fd, &part, 1, offset + done, flags);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -errno;
+		if (n == 0) /* the file was cut short under us */
+			return -EIO;
+		done += (uint32_t)n;
+	}
+	return 0;
+}
+
+static int clear(const struct file *file, const struct ul_req *req)
+{
+	uint64_t range[2] = { backend_offset(req), req->length };
+	int fd = file->base.files[FILE_CACHED];
+	int punch = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
+	int zero = FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE;
+	int ret;
+
+	if (file->block_device)
+		ret = ioctl(fd, req->op == UL_OP_DISCARD ? BLKDISCARD : BLKZEROOUT, range);
+	else
+		ret = fallocate(fd, req->flags & UL_FLAG_NOUNMAP ? zero : punch, (off_t)range[0],
+				(off_t)range[1]);
+	if (ret == 0 && (file->durable || req->flags & UL_FLAG_FUA))
+		ret = fdatasync(fd);
+	return ret < 0 ? -errno : 0;
+}
+
+int file_serve(struct backend *backend, const struct ul_req *req)
+{
+	const struct file *file = (const struct file *)backend;
+
+	switch (req->op) {
+	case UL_OP_READ:
+	case UL_OP_WRITE:
+		return transfer(file, req);
+	case UL_OP_FLUSH:
+		return fdatasync(file->base.files[FILE_CACHED]) < 0 ? -errno : 0;
+	case UL_OP_DISCARD:
+	case UL_OP_WRITE_ZEROES:
+		return clear(file, req);
+	default:
+		return -EOPNOTSUPP;
+	}
+}
