@@ -75,7 +75,7 @@ verify() {
   script 'local most, now = ublk.histogram "most", 0
     return { size = "64M", depth = 64, backing = ublk.null(), read = function()
       now = now + 1
-      most:add(now)
+      most:record(now)
       ublk.sleep(0.02)
       now = now - 1
     end }'
@@ -120,7 +120,7 @@ verify() {
 }
 
 @test "when the device below ends, what waits for it gets an error and nothing hangs" {
-  script 'return { size = "16M", write = function() ublk.hold "all" end }'
+  script 'return { size = "16M", write = function() return ublk.hold "all" end }'
   start_lower "$script"
   over 'direct = true'
   dd if=/dev/zero of="$device" bs=4k count=1 oflag=direct status=none 2>/dev/null &
@@ -128,8 +128,7 @@ verify() {
   wait_until 20 in_flight "$below"
   end_lower
   wait_until 20 has_ended "$writer"
-  run wait "$writer"
-  [[ $status -ne 0 ]]
+  wait "$writer" && return 1
   end_device
 }
 
