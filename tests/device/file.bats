@@ -4,42 +4,11 @@
 
 load lib
 
-setup() {
-  lower=''
-  device_setup
-}
+setup() { device_setup; }
 
 teardown() {
   mountpoint -q "$BATS_TEST_TMPDIR/mnt" && umount -l "$BATS_TEST_TMPDIR/mnt"
-  if [[ -n $lower ]] && ! has_ended "$lower"; then
-    kill -TERM "$lower"
-    wait "$lower" || true
-  fi
   device_teardown
-}
-
-# start_lower ARG…: as start_device, for the device below: $lower is its process, $below its node.
-start_lower() {
-  start_device --stats "$BATS_TEST_TMPDIR/stats" "$@"
-  lower=$server below=$device server=''
-}
-
-# end_lower: its counters are then in the test's --stats file.
-end_lower() {
-  local pid=$lower
-  lower=''
-  kill -TERM "$pid"
-  wait_until 30 has_ended "$pid"
-  wait "$pid"
-}
-
-# over OPTIONS: start a device over $below.
-over() { start_device -e "return { backing = ublk.file('$below', { $1 }) }"; }
-
-verify() {
-  fio --name=verify --filename="$device" --ioengine=io_uring --direct=1 --rw=randwrite --bs=4k \
-    --verify=crc32c --verify_fatal=1 --output="$BATS_TEST_TMPDIR/fio.json" --output-format=json "$@"
-  [[ $(jq '[.jobs[].error] | add' "$BATS_TEST_TMPDIR/fio.json") -eq 0 ]]
 }
 
 @test "fio verify over a block device, by the page cache and past it" {
@@ -132,7 +101,32 @@ verify() {
   end_device
 }
 
-in_flight() { (($(awk '{ print $1 + $2 }' "/sys/block/${1#/dev/}/inflight") > 0)); }
+# kill_above PROCESS-COMMAND: kill -9 one process of a device whose I/O takes its time below.
+kill_above() {
+  local node
+  start_slow_lower
+  over 'direct = true'
+  node=$device
+  start_load
+  in_flight "$below"
+  kill -KILL "$("$1")"
+  wait_until 20 has_ended "$load"
+  wait_until 20 has_ended "$server"
+  wait_until 20 test ! -e "$node"
+  wait_until 20 nothing_in_d_state
+  server=''
+  dd if="$below" of=/dev/null bs=64k count=1 iflag=direct status=none
+  end_lower
+}
+
+@test "kill -9 of the server with I/O on its way below: the device goes, the one below stays" {
+  kill_above server_process
+  no_devices
+}
+
+@test "kill -9 of the supervisor with I/O on its way below: nothing in D, the node goes" {
+  kill_above supervisor_process
+}
 
 @test "a handler that reads its backing goes on when the file has answered" {
   start_lower ramdisk.lua size=16M

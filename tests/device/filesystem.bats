@@ -6,13 +6,6 @@ load lib
 setup() { device_setup; }
 teardown() { device_teardown; }
 
-# verify ARG…: fio writes at random and reads back with a checksum for each block.
-verify() {
-  fio --name=verify --filename="$device" --ioengine=io_uring --direct=1 --rw=randwrite --bs=4k \
-    --verify=crc32c --verify_fatal=1 --output="$BATS_TEST_TMPDIR/fio.json" --output-format=json "$@"
-  [[ $(jq '[.jobs[].error] | add' "$BATS_TEST_TMPDIR/fio.json") -eq 0 ]]
-}
-
 @test "ext4 over ramdisk.lua: mkfs, mount, copy, compare, fsck" {
   start_device ramdisk.lua size=512M
   mkfs.ext4 -q "$device"

@@ -10,6 +10,7 @@ program=${UBLK_LUA_PROGRAM:-$top/build/ublk-lua}
 server=''   # process id of the server that start_device started
 device=''   # its node
 server_err='' # file with what it wrote on stderr
+lower='' below='' # the same of a device below that, see start_lower
 found_devices='' # the char devices before the test
 
 # wait_until SECONDS COMMAND…: poll until the command succeeds.
@@ -48,6 +49,33 @@ end_device() {
   wait_until 30 has_ended "$pid"
   wait "$pid"
 }
+
+# start_lower ARG…: as start_device, for a device that is to be the backing of another.
+start_lower() {
+  start_device --stats "$BATS_TEST_TMPDIR/stats" "$@"
+  lower=$server below=$device server=''
+}
+
+# A device below on which each request takes up to 20 ms.
+start_slow_lower() {
+  script 'return { size = "64M", handler = function() ublk.sleep "1ms..20ms" end }'
+  start_lower "$script"
+}
+
+# end_lower: its counters are then in the test's --stats file.
+end_lower() {
+  local pid=$lower
+  lower=''
+  kill -TERM "$pid"
+  wait_until 30 has_ended "$pid"
+  wait "$pid"
+}
+
+# over OPTIONS: start a device whose backing is $below.
+over() { start_device -e "return { backing = ublk.file('$below', { $1 }) }"; }
+
+# Has the device NODE requests that were not answered yet?
+in_flight() { (($(awk '{ print $1 + $2 }' "/sys/block/${1#/dev/}/inflight") > 0)); }
 
 # script TEXT: write a script for the test, its path in $script.
 script() {
@@ -94,6 +122,13 @@ supervisor_process() { echo "$server"; }
 # The process with the queues, a child of the one that was started.
 server_process() { pgrep -P "$server" -x ublk-lua-server; }
 
+# verify ARG…: fio writes at random and reads back with a checksum for each block.
+verify() {
+  fio --name=verify --filename="$device" --ioengine=io_uring --direct=1 --rw=randwrite --bs=4k \
+    --verify=crc32c --verify_fatal=1 --output="$BATS_TEST_TMPDIR/fio.json" --output-format=json "$@"
+  [[ $(jq '[.jobs[].error] | add' "$BATS_TEST_TMPDIR/fio.json") -eq 0 ]]
+}
+
 # start_fio: mixed I/O on the device in the background, its process id in $load.
 start_fio() {
   # Without the device fio would make a file of its name in /dev, and be happy with it.
@@ -139,6 +174,10 @@ device_teardown() {
   if [[ -n $server ]] && ! has_ended "$server"; then
     kill -KILL "$server"
     wait "$server" || true
+  fi
+  if [[ -n $lower ]] && ! has_ended "$lower"; then
+    kill -KILL "$lower"
+    wait "$lower" || true
   fi
   mountpoint -q "$BATS_TEST_TMPDIR/mnt" && umount -l "$BATS_TEST_TMPDIR/mnt"
   [[ -z ${BATS_TEST_COMPLETED:-} ]] && return 0

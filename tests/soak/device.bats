@@ -36,6 +36,25 @@ random_kill() {
   for ((i = 0; i < rounds; i++)); do random_kill supervisor_process; done
 }
 
+@test "kill -9 of a server with I/O on its way to a device below: all removed" {
+  local i node
+  start_slow_lower
+  for ((i = 0; i < rounds; i++)); do
+    over 'direct = true'
+    node=$device
+    start_fio
+    sleep "0.$((RANDOM % 900 + 100))" # the moment is the point, nothing is waited for
+    kill -KILL "$(server_process)"
+    wait_until 30 has_ended "$load"
+    wait_until 30 has_ended "$server"
+    wait_until 20 test ! -e "$node"
+    wait_until 20 nothing_in_d_state
+  done
+  server=''
+  end_lower
+  no_devices
+}
+
 @test "kill -9 while the device starts" {
   local i
   for ((i = 0; i < rounds; i++)); do
