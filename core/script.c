@@ -15,6 +15,7 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include "log.h"
 #include "script_memory.h"
@@ -96,10 +97,26 @@ static int load_engine(lua_State *L)
 	return 1;
 }
 
+/*
+ * This thread, the main one, has as much stack as the shell that started it
+ * allows; but the limit is read when the stack grows, and the kernel keeps at
+ * least 128 MB free below it. What the script starts inherits the limit.
+ */
+static void allow_deep_stack(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_STACK, &limit) || limit.rlim_cur >= SCRIPT_STACK)
+		return;
+	limit.rlim_cur = limit.rlim_max < SCRIPT_STACK ? limit.rlim_max : SCRIPT_STACK;
+	(void)setrlimit(RLIMIT_STACK, &limit); /* without it a deep recursion crashes */
+}
+
 static int script_new(struct script **script, size_t memory)
 {
 	struct script *s = calloc(1, sizeof(*s));
 
+	allow_deep_stack();
 	if (s)
 		s->L = luaL_newstate();
 	if (!s || !s->L) {

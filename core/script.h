@@ -14,6 +14,13 @@
 
 struct script;
 
+/*
+ * Lua ends a recursion when its own stack is full, but functions that call back
+ * through C, as string.gsub does, take 8 KB of the thread's for each turn: 50 MB
+ * until then. Pages come with their use.
+ */
+enum { SCRIPT_STACK = 64 << 20 }; /* of a thread that runs a script */
+
 struct script_config {
 	const char *path;
 	const char *chunk; /* the script itself, and path is but its name; NULL: it is a file */

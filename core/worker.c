@@ -107,13 +107,6 @@ static void *worker_main(void *arg)
 	return NULL;
 }
 
-/*
- * Lua ends a recursion when its own stack is full, but functions that call back
- * through C, as string.gsub does, take 8 KB of this one for each turn: 50 MB
- * until then. Pages come with their use.
- */
-enum { STACK_SIZE = 64 << 20 };
-
 static int start_thread(struct worker *w)
 {
 	pthread_attr_t attr;
@@ -121,7 +114,7 @@ static int start_thread(struct worker *w)
 
 	if (ret)
 		return ret;
-	ret = pthread_attr_setstacksize(&attr, STACK_SIZE);
+	ret = pthread_attr_setstacksize(&attr, SCRIPT_STACK);
 	if (ret == 0)
 		ret = pthread_create(&w->thread, &attr, worker_main, w);
 	pthread_attr_destroy(&attr);

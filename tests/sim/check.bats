@@ -338,3 +338,13 @@ liar() {
     finds ".digest == $digest" "$script"
   done
 }
+
+@test "a recursion through C is an error, whatever stack the shell gives" {
+  [ "${BUILD:-build}" = build ] || skip "functions take more stack with a sanitizer"
+  ulimit -Ss 8192
+  local f='local function f(s) return (s:gsub(".", f)) end'
+  run -1 "$program" check -e "$f f 'a' return { size = '1M' }"
+  [ "$output" = "ublk-lua: -e: stack overflow" ]
+  says 1 "flush: in the handler at -e:1: stack overflow" --debug --requests 20 \
+    -e "$f return { size = '1M', flush = function() f 'a' end }"
+}
