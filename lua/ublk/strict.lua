@@ -36,21 +36,33 @@ local function find_assignment(func)
   end
 end
 
---- What is wrong with a chunk that assigns to a standard name, as a line; nil: it does not.
-function M.overwrites(func)
+-- The constants of `func` that are objects, as texts and inner prototypes are.
+local function constants(func)
+  return function(_, at) -- from -1 downwards
+    local value = util.funck(func, at - 1)
+    if value ~= nil then return at - 1, value end
+  end, nil, 0
+end
+
+local function overwrites(func)
   local place, name = find_assignment(func)
   if place then
     return ("%s: assignment to %s, one of Lua's own names: use a local, or another name"):format(
       place, name)
   end
-  local at = -1
-  local constant = util.funck(func, at)
-  while constant do
-    local said = type(constant) == "proto" and M.overwrites(constant)
+  for _, value in constants(func) do
+    local said = type(value) == "proto" and overwrites(value)
     if said then return said end
-    at = at - 1
-    constant = util.funck(func, at)
   end
+end
+
+--- What is wrong with a chunk that assigns to a standard name, as a line; nil: it does not. Of one
+-- that may have its globals for itself, as module("name") makes them, nobody can tell.
+function M.overwrites(func)
+  for _, value in constants(func) do
+    if value == "module" or value == "setfenv" then return nil end
+  end
+  return overwrites(func)
 end
 
 -- `searcher` of package.loaders, for modules of the script.

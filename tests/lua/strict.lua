@@ -73,6 +73,13 @@ function M.test_standard_names_are_not_to_be_assigned_to()
   end
 end
 
+function M.test_a_chunk_with_globals_of_its_own_may_use_any_name()
+  for _, text in ipairs { "module('log', package.seeall) function error() end",
+    "setfenv(1, {}) return function() type = 1 end" } do
+    lu.assertNil(strict.overwrites(assert(loadstring(text))), text)
+  end
+end
+
 function M.test_modules_are_held_to_it_but_for_installed_ones()
   package.path = package.path .. ";" .. installed .. "-own/?.lua"
   for folder, ok in pairs { [installed] = true, [installed .. "-own"] = false } do
