@@ -28,7 +28,8 @@ end
 --- `text` as one line. What `require` says of where it has looked is left out.
 function M.line(text)
   return (cut_and_told(text, LINE):gsub("(module '[^']*' not found):\n.*", "%1")
-    :gsub("%s+", function(space) return space:find "%c" and " " end):gsub("%c", "?"))
+    :gsub("%s+$", ""):gsub("%s+", function(space) return space:find "%c" and " " end)
+    :gsub("%c", "?"))
 end
 
 --- "FILE:LINE" where the function `fn` begins; nil: in C.

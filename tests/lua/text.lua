@@ -16,7 +16,7 @@ end
 
 function M.test_a_line_is_one()
   for given, line in pairs { ["x.lua:1: no"] = "x.lua:1: no", ["a\nb"] = "a b", ["a  b"] = "a  b",
-    ["error loading module 'm' from file 'm.lua':\n\tm.lua:1: no"] =
+    ["a b\n\n"] = "a b", ["error loading module 'm' from file 'm.lua':\n\tm.lua:1: no"] =
       "error loading module 'm' from file 'm.lua': m.lua:1: no",
     ["x:1: module 'm' not found:\n\tno field\n\tno file"] = "x:1: module 'm' not found",
     ["a\\\n\t b\27c\0"] = "a\\ b?c?" } do
