@@ -2,8 +2,9 @@
 -- Undeclared globals are errors, in the script and in its modules: a word that
 -- is misspelt, or a "local" that is missing, is told with its place when it is
 -- met. Names that exist are found as ever, before the metatable is asked; that
--- nothing is assigned to them is read from the bytecode, before it runs: what
--- asked at each access would cost handlers their speed.
+-- the script itself assigns nothing to them is read from its bytecode, before it
+-- runs: what asked at each access would cost handlers their speed. Modules may:
+-- many say `unpack = unpack or table.unpack`.
 local util = require "jit.util"
 
 local M = {}
@@ -65,27 +66,12 @@ function M.overwrites(func)
   return overwrites(func)
 end
 
--- `searcher` of package.loaders, for modules of the script.
-local function checked(searcher)
-  return function(name)
-    local chunk = searcher(name)
-    if type(chunk) == "function" and not excused(debug.getinfo(chunk, "S")) then
-      local said = M.overwrites(chunk)
-      if said then error(said, 0) end
-    end
-    return chunk
-  end
-end
-
-local function keep_standard_names()
-  standard = {}
-  for name in pairs(_G) do standard[name] = true end
-  for i, searcher in ipairs(package.loaders) do package.loaders[i] = checked(searcher) end
-end
-
 --- From now on; rawget and rawset on _G are the way around it.
 function M.install()
-  if not standard then keep_standard_names() end
+  if not standard then
+    standard = {}
+    for name in pairs(_G) do standard[name] = true end
+  end
   setmetatable(_G, {
     __index = function(_, name)
       if excused(debug.getinfo(2, "S")) then return nil end
