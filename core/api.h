@@ -114,7 +114,8 @@ enum ul_limit {
 	UL_TASKS = 1024, /* of a queue, at one time */
 	UL_COUNTERS = 128,
 	UL_HISTOGRAMS = 32,
-	UL_SHARED = 256,  /* cells of ublk.shared */
+	UL_SHARED = 256,	  /* cells of ublk.shared */
+	UL_MAX_DISCARD = 1 << 30, /* bytes; a longer result could overflow the driver's s32 */
 	UL_BUCKETS = 976, /* of a histogram: 16 to 31 whole, then 16 for each power of two */
 };
 
@@ -167,7 +168,19 @@ struct ul_device {
 	double size;		      /* bytes */
 	uint32_t logical_block_size;  /* bytes */
 	uint32_t physical_block_size; /* bytes */
+	uint32_t io_min;	      /* bytes */
+	uint32_t io_opt;	      /* bytes */
 	uint32_t max_io;	      /* bytes, the largest single read or write */
+	uint32_t chunk;		      /* bytes; no request crosses a multiple of it; 0: none */
+	uint32_t virt_boundary;	      /* bytes; 0: none */
+	uint32_t dma_alignment;	      /* bytes; 0: the driver's own */
+	uint32_t max_segments;	      /* 0: any number */
+	uint32_t max_segment_size;    /* bytes; 0: any */
+	uint32_t segment_boundary;    /* bytes; 0: none */
+	uint32_t max_discard;	      /* bytes; 0: the disk has no discard */
+	uint32_t max_write_zeroes;    /* likewise */
+	uint32_t discard_granularity; /* bytes */
+	uint32_t discard_alignment;   /* bytes */
 	uint32_t queues;
 	uint32_t depth;
 	uint32_t op_mask;		   /* bit N: op N goes to the script, */
@@ -178,6 +191,7 @@ struct ul_device {
 	uint8_t rotational;
 	uint8_t volatile_cache;
 	uint8_t fua;
+	uint8_t partition_scan;
 	uint8_t direct;	 /* UL_BACKING_FILE: past the host's page cache */
 	char path[4096]; /* likewise */
 };

@@ -51,9 +51,11 @@ static int add(struct device *d, int32_t id)
 {
 	const struct ul_device *spec = &d->link.share->spec;
 	char names[512];
-	uint64_t offered;
+	uint64_t offered, flags;
 	int ret = ctrl_get_features(d->ctrl, &offered);
 
+	if (ret == 0)
+		ret = params_flags(spec, offered, d->name, &flags);
 	if (ret)
 		return ret;
 	d->info = (struct ublksrv_ctrl_dev_info){
@@ -61,6 +63,7 @@ static int add(struct device *d, int32_t id)
 		.queue_depth = (uint16_t)spec->depth,
 		.max_io_buf_bytes = spec->max_io,
 		.dev_id = (uint32_t)id,
+		.flags = flags,
 	};
 	ret = ctrl_add(d->ctrl, &d->info);
 	if (ret)
@@ -89,13 +92,7 @@ static int set_params(struct device *d)
 	ret = ctrl_set_params(d->ctrl, d->info.dev_id, &params);
 	if (ret == 0)
 		ret = ctrl_get_params(d->ctrl, d->info.dev_id, &kept);
-	if (ret)
-		return ret;
-	if (memcmp(&kept.basic, &params.basic, sizeof(kept.basic)) != 0) {
-		log_error("SET_PARAMS: the driver kept other parameters than it was given");
-		return -EPROTO;
-	}
-	return 0;
+	return ret ? ret : params_kept(&params, &kept, d->name);
 }
 
 /* What the server needs to know of the added device. */

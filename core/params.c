@@ -2,6 +2,7 @@
 #include "params.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -12,9 +13,21 @@ enum {
 	DEFAULT_MAX_IO = 512 << 10,
 	DEFAULT_LOGICAL_BLOCK = 512,
 	DEFAULT_PHYSICAL_BLOCK = 4096,
-	MAX_PHYSICAL_BLOCK = 256 << 20, /* SZ_256M in ublk_validate_params */
-	/* Below 2 GiB whatever the kernel: a longer result overflows its s32. */
-	MAX_DISCARD_BYTES = 1 << 30,
+	MAX_BLOCK = 256 << 20, /* SZ_256M in ublk_validate_params */
+	MAX_SEGMENTS = UINT16_MAX,
+};
+
+/* As far as a power of two goes in 32 bits; the driver's own limits are above it. */
+#define MAX_BYTES (2U << 30)
+
+/* What a field may be; the block layer would bend some of what the driver lets through. */
+struct rule {
+	const char *field;
+	uint32_t value;
+	uint32_t from;
+	uint32_t to;
+	uint32_t step;	   /* a multiple of it; 0: a power of two */
+	const char *least; /* the field that `from` is, in brackets, if it is one */
 };
 
 static bool power_of_two(uint32_t n)
@@ -22,23 +35,97 @@ static bool power_of_two(uint32_t n)
 	return n && !(n & (n - 1));
 }
 
+/* As a script would write it: 4K, 32M. */
+static const char *size_text(uint32_t bytes, char text[16])
+{
+	static const char units[] = "\0KMG";
+	unsigned i = 0;
+
+	while (i < 3 && bytes && bytes % 1024 == 0) {
+		bytes /= 1024;
+		i++;
+	}
+	snprintf(text, 16, "%u%.1s", bytes, &units[i]);
+	return text;
+}
+
+static int check_rule(const struct rule *r, const char *name)
+{
+	char step[16] = "", from[16], to[16];
+	const char *kind = "a power of two";
+
+	if (r->value >= r->from && r->value <= r->to &&
+	    (r->step ? r->value % r->step == 0 : power_of_two(r->value)))
+		return 0;
+	if (r->step == 1) {
+		kind = "a number";
+	} else if (r->step) {
+		kind = "a multiple of ";
+		size_text(r->step, step);
+	}
+	log_error("%s: %s = %u: %s%s from %s%s to %s is needed", name, r->field, r->value, kind,
+		  step, size_text(r->from, from), r->least ? r->least : "", size_text(r->to, to));
+	return -EINVAL;
+}
+
+/* `optional` rules hold only where something was said. */
+static int check_rules(const struct rule *rules, unsigned n, bool optional, const char *name)
+{
+	int ret = 0;
+
+	for (unsigned i = 0; ret == 0 && i < n; i++)
+		if (rules[i].value || !optional)
+			ret = check_rule(&rules[i], name);
+	return ret;
+}
+
+#define COUNT(rules) (sizeof(rules) / sizeof((rules)[0]))
+
 static int check_blocks(const struct ul_device *dev, const char *name, uint32_t page)
 {
-	uint32_t lbs = dev->logical_block_size;
-	uint32_t pbs = dev->physical_block_size;
+	uint32_t lbs = dev->logical_block_size, pbs = dev->physical_block_size;
+	const struct rule rules[] = {
+		{ "block_size", lbs, 512, page, 0, NULL },
+		{ "physical_block_size", pbs, lbs, MAX_BLOCK, 0, " (block_size)" },
+		{ "io_min", dev->io_min, pbs, MAX_BLOCK, 0, " (physical_block_size)" },
+		{ "io_opt", dev->io_opt, dev->io_min, MAX_BLOCK, 0, " (io_min)" },
+		{ "max_io", dev->max_io, page, UBLK_MAX_IO_BYTES, page, NULL },
+	};
 
-	if (!power_of_two(lbs) || lbs < 512 || lbs > page) {
-		log_error("%s: block_size = %u: a power of two from 512 to %u is needed", name, lbs,
-			  page);
-		return -EINVAL;
-	}
-	if (!power_of_two(pbs) || pbs < lbs || pbs > MAX_PHYSICAL_BLOCK) {
-		log_error("%s: physical_block_size = %u: a power of two from %u (block_size) to "
-			  "256M is needed",
-			  name, pbs, lbs);
-		return -EINVAL;
-	}
-	return 0;
+	return check_rules(rules, COUNT(rules), false, name);
+}
+
+static int check_limits(const struct ul_device *dev, const char *name, uint32_t page)
+{
+	uint32_t lbs = dev->logical_block_size, least = UBLK_MIN_SEGMENT_SIZE;
+	const struct rule rules[] = {
+		{ "chunk", dev->chunk, lbs, MAX_BYTES, lbs, " (block_size)" },
+		{ "virt_boundary", dev->virt_boundary, lbs, MAX_BYTES, 0, " (block_size)" },
+		/* 1 would be a mask of 0, which the block layer takes for "not said". */
+		{ "dma_alignment", dev->dma_alignment, 2, page, 0, NULL },
+		{ "max_segments", dev->max_segments, 1, MAX_SEGMENTS, 1, NULL },
+		{ "max_segment_size", dev->max_segment_size, least, MAX_BYTES, lbs, NULL },
+		{ "segment_boundary", dev->segment_boundary, least, MAX_BYTES, 0, NULL },
+	};
+
+	return check_rules(rules, COUNT(rules), true, name);
+}
+
+static int check_discard(const struct ul_device *dev, const char *name)
+{
+	uint32_t lbs = dev->logical_block_size, pbs = dev->physical_block_size;
+	uint32_t granularity = dev->discard_granularity;
+	const struct rule rules[] = {
+		{ "discard_granularity", granularity, pbs, UL_MAX_DISCARD, pbs,
+		  " (physical_block_size)" },
+		{ "discard_alignment", dev->discard_alignment, 0, granularity - lbs, lbs, NULL },
+		{ "max_discard", dev->max_discard, granularity, UL_MAX_DISCARD, lbs,
+		  " (discard_granularity)" },
+		{ "max_write_zeroes", dev->max_write_zeroes, lbs, UL_MAX_DISCARD, lbs,
+		  " (block_size)" },
+	};
+
+	return check_rules(rules, COUNT(rules), true, name);
 }
 
 static int check_size(const struct ul_device *dev, const char *name)
@@ -59,7 +146,7 @@ static int check_size(const struct ul_device *dev, const char *name)
 	return 0;
 }
 
-static int check_queues(const struct ul_device *dev, const char *name, uint32_t page)
+static int check_queues(const struct ul_device *dev, const char *name)
 {
 	if (dev->queues > UBLK_MAX_NR_QUEUES) {
 		log_error("%s: queues = %u: from 1 to %d is possible", name, dev->queues,
@@ -71,19 +158,11 @@ static int check_queues(const struct ul_device *dev, const char *name, uint32_t 
 			  UBLK_MAX_QUEUE_DEPTH);
 		return -EINVAL;
 	}
-	if (dev->max_io % page || dev->max_io > UBLK_MAX_IO_BYTES) {
-		log_error("%s: max_io = %u: a multiple of %u up to 32M is needed", name,
-			  dev->max_io, page);
-		return -EINVAL;
-	}
 	return 0;
 }
 
-int params_complete(struct ul_device *dev, const char *name)
+static void set_defaults(struct ul_device *dev)
 {
-	uint32_t page = (uint32_t)sysconf(_SC_PAGESIZE);
-	int ret;
-
 	if (!dev->queues)
 		dev->queues = 1;
 	if (!dev->depth)
@@ -96,17 +175,33 @@ int params_complete(struct ul_device *dev, const char *name)
 		dev->physical_block_size = dev->logical_block_size > DEFAULT_PHYSICAL_BLOCK
 						   ? dev->logical_block_size
 						   : DEFAULT_PHYSICAL_BLOCK;
+	if (!dev->io_min)
+		dev->io_min = dev->physical_block_size;
+	if (!dev->io_opt)
+		dev->io_opt = dev->io_min;
+	if (!dev->discard_granularity)
+		dev->discard_granularity = dev->physical_block_size;
+}
 
+int params_complete(struct ul_device *dev, const char *name)
+{
+	uint32_t page = (uint32_t)sysconf(_SC_PAGESIZE);
+	int ret;
+
+	set_defaults(dev);
 	ret = check_blocks(dev, name, page);
 	if (ret == 0)
 		ret = check_size(dev, name);
 	if (ret == 0)
-		ret = check_queues(dev, name, page);
+		ret = check_queues(dev, name);
+	if (ret == 0)
+		ret = check_limits(dev, name, page);
+	if (ret == 0)
+		ret = check_discard(dev, name);
 	return ret;
 }
 
-void params_fill(const struct ul_device *dev, uint32_t max_io, bool discard,
-		 struct ublk_params *params)
+static uint32_t attributes(const struct ul_device *dev)
 {
 	uint32_t attrs = 0;
 
@@ -118,26 +213,90 @@ void params_fill(const struct ul_device *dev, uint32_t max_io, bool discard,
 		attrs |= UBLK_ATTR_VOLATILE_CACHE;
 	if (dev->fua)
 		attrs |= UBLK_ATTR_FUA;
+	return attrs;
+}
 
+/* Older drivers lack these kinds: they are asked for only where the script says something. */
+static void fill_segments(const struct ul_device *dev, struct ublk_params *params)
+{
+	uint32_t size = dev->max_segment_size, boundary = dev->segment_boundary;
+
+	if (dev->dma_alignment) {
+		params->types |= UBLK_PARAM_TYPE_DMA_ALIGN;
+		params->dma.alignment = dev->dma_alignment - 1;
+	}
+	if (!dev->max_segments && !size && !boundary)
+		return;
+	params->types |= UBLK_PARAM_TYPE_SEGMENT;
+	params->seg = (struct ublk_param_segment){
+		.seg_boundary_mask = boundary ? boundary - 1 : UINT32_MAX,
+		.max_segment_size = size ? size : UINT32_MAX,
+		.max_segments = (uint16_t)(dev->max_segments ? dev->max_segments : MAX_SEGMENTS),
+	};
+}
+
+void params_fill(const struct ul_device *dev, uint32_t max_io, bool discard,
+		 struct ublk_params *params)
+{
 	memset(params, 0, sizeof(*params));
 	params->len = sizeof(*params);
 	params->types = UBLK_PARAM_TYPE_BASIC;
 	params->basic = (struct ublk_param_basic){
-		.attrs = attrs,
+		.attrs = attributes(dev),
 		.logical_bs_shift = (uint8_t)__builtin_ctz(dev->logical_block_size),
 		.physical_bs_shift = (uint8_t)__builtin_ctz(dev->physical_block_size),
-		.io_min_shift = (uint8_t)__builtin_ctz(dev->physical_block_size),
-		.io_opt_shift = (uint8_t)__builtin_ctz(dev->physical_block_size),
+		.io_min_shift = (uint8_t)__builtin_ctz(dev->io_min),
+		.io_opt_shift = (uint8_t)__builtin_ctz(dev->io_opt),
 		.max_sectors = max_io >> 9,
+		.chunk_sectors = dev->chunk >> 9,
 		.dev_sectors = (uint64_t)dev->size >> 9,
+		.virt_boundary_mask = dev->virt_boundary ? dev->virt_boundary - 1 : 0,
 	};
-	if (!discard || dev->read_only)
+	fill_segments(dev, params);
+	if (!discard || dev->read_only || (!dev->max_discard && !dev->max_write_zeroes))
 		return;
 	params->types |= UBLK_PARAM_TYPE_DISCARD;
 	params->discard = (struct ublk_param_discard){
-		.discard_granularity = dev->physical_block_size,
-		.max_discard_sectors = MAX_DISCARD_BYTES >> 9,
-		.max_write_zeroes_sectors = MAX_DISCARD_BYTES >> 9,
+		.discard_alignment = dev->discard_alignment,
+		.discard_granularity = dev->discard_granularity,
+		.max_discard_sectors = dev->max_discard >> 9,
+		.max_write_zeroes_sectors = dev->max_write_zeroes >> 9,
 		.max_discard_segments = 1,
 	};
+}
+
+/* The driver takes parameters of a kind that it does not know without a word, and drops them. */
+int params_kept(const struct ublk_params *asked, const struct ublk_params *kept, const char *name)
+{
+	uint32_t dropped = asked->types & ~kept->types;
+
+	if (dropped & UBLK_PARAM_TYPE_DMA_ALIGN)
+		log_error("%s: dma_alignment: this kernel's ublk driver does not have it (Linux "
+			  "6.15 has); leave it out",
+			  name);
+	else if (dropped & UBLK_PARAM_TYPE_SEGMENT)
+		log_error("%s: max_segments, max_segment_size, segment_boundary: this kernel's "
+			  "ublk driver does not have them (Linux 6.15 has); leave them out",
+			  name);
+	if (dropped & (UBLK_PARAM_TYPE_DMA_ALIGN | UBLK_PARAM_TYPE_SEGMENT))
+		return -EOPNOTSUPP;
+	if (dropped || memcmp(&kept->basic, &asked->basic, sizeof(kept->basic)) != 0 ||
+	    memcmp(&kept->discard, &asked->discard, sizeof(kept->discard)) != 0 ||
+	    memcmp(&kept->dma, &asked->dma, sizeof(kept->dma)) != 0 ||
+	    memcmp(&kept->seg, &asked->seg, sizeof(kept->seg)) != 0) {
+		log_error("SET_PARAMS: the driver kept other parameters than it was given");
+		return -EPROTO;
+	}
+	return 0;
+}
+
+int params_flags(const struct ul_device *dev, uint64_t offered, const char *name, uint64_t *flags)
+{
+	*flags = dev->partition_scan ? 0 : UBLK_F_NO_AUTO_PART_SCAN;
+	if (!(*flags & ~offered))
+		return 0;
+	log_error("%s: partition_scan = false: this kernel's ublk driver always scans (it has no "
+		  "NO_AUTO_PART_SCAN, see `ublk-lua features`; Linux 7.0 has)",
+		  name);
+	return -EOPNOTSUPP;
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * From the device that a script describes to what the driver takes: defaults,
- * every range check, and struct ublk_params. Pure functions; main thread.
+ * every range check, struct ublk_params, and whether the driver has taken it.
+ * Pure functions; main thread.
  */
 #pragma once
 
@@ -13,11 +14,24 @@
 
 /*
  * Fill in what `dev` leaves open and check the rest against the driver's
- * limits (ublk_validate_params in drivers/block/ublk_drv.c). 0 or -EINVAL, the
- * field and its limits logged after `name`.
+ * limits (ublk_validate_params in drivers/block/ublk_drv.c) and the block
+ * layer's (blk_validate_limits). 0 or -EINVAL, the field and its limits logged
+ * after `name`.
  */
 int params_complete(struct ul_device *dev, const char *name);
 
 /* The driver's parameters for `dev`; `max_io` is the buffer size that the driver gave back. */
 void params_fill(const struct ul_device *dev, uint32_t max_io, bool discard,
 		 struct ublk_params *params);
+
+/*
+ * Has the driver `kept` (GET_PARAMS) what it was `asked` for (SET_PARAMS)? 0, or what this kernel
+ * lacks is logged after `name`: -EOPNOTSUPP.
+ */
+int params_kept(const struct ublk_params *asked, const struct ublk_params *kept, const char *name);
+
+/*
+ * The flags of ADD_DEV that `dev` needs, of those that the driver has `offered`. 0, or what this
+ * kernel lacks is logged after `name`: -EOPNOTSUPP.
+ */
+int params_flags(const struct ul_device *dev, uint64_t offered, const char *name, uint64_t *flags);

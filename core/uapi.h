@@ -38,6 +38,8 @@ struct ublksrv_ctrl_cmd {
 
 #define UBLK_FEATURES_LEN 8
 
+#define UBLK_F_NO_AUTO_PART_SCAN (1ULL << 18)
+
 #define UBLK_S_DEV_LIVE 1
 
 struct ublksrv_ctrl_dev_info {
@@ -109,15 +111,49 @@ struct ublk_param_discard {
 	uint16_t reserved0;
 };
 
-#define UBLK_PARAM_TYPE_BASIC	(1U << 0)
-#define UBLK_PARAM_TYPE_DISCARD (1U << 1)
+struct ublk_param_devt { /* written by the kernel alone */
+	uint32_t char_major;
+	uint32_t char_minor;
+	uint32_t disk_major;
+	uint32_t disk_minor;
+};
 
-/* The kernel copies min(len, its own size): a shorter struct than the newest kernel's is fine. */
+struct ublk_param_zoned {
+	uint32_t max_open_zones;
+	uint32_t max_active_zones;
+	uint32_t max_zone_append_sectors;
+	uint8_t reserved[20];
+};
+
+struct ublk_param_dma_align {
+	uint32_t alignment; /* less one: a mask */
+	uint8_t pad[4];
+};
+
+#define UBLK_MIN_SEGMENT_SIZE 4096
+
+struct ublk_param_segment {
+	uint64_t seg_boundary_mask;
+	uint32_t max_segment_size;
+	uint16_t max_segments;
+	uint8_t pad[2];
+};
+
+#define UBLK_PARAM_TYPE_BASIC	  (1U << 0)
+#define UBLK_PARAM_TYPE_DISCARD	  (1U << 1)
+#define UBLK_PARAM_TYPE_DMA_ALIGN (1U << 4)
+#define UBLK_PARAM_TYPE_SEGMENT	  (1U << 5)
+
+/* The kernel copies min(len, its own size): one of another length than its own is fine. */
 struct ublk_params {
 	uint32_t len;
 	uint32_t types;
 	struct ublk_param_basic basic;
 	struct ublk_param_discard discard;
+	struct ublk_param_devt devt;
+	struct ublk_param_zoned zoned;
+	struct ublk_param_dma_align dma;
+	struct ublk_param_segment seg;
 };
 
 static_assert(sizeof(struct ublksrv_ctrl_cmd) == 32, "ublksrv_ctrl_cmd");
@@ -143,6 +179,12 @@ static_assert(offsetof(struct ublk_param_basic, dev_sectors) == 16, "basic.dev_s
 static_assert(sizeof(struct ublk_param_discard) == 20, "ublk_param_discard");
 static_assert(offsetof(struct ublk_params, basic) == 8, "params.basic");
 static_assert(offsetof(struct ublk_params, discard) == 40, "params.discard");
+static_assert(offsetof(struct ublk_params, devt) == 60, "params.devt");
+static_assert(offsetof(struct ublk_params, zoned) == 76, "params.zoned");
+static_assert(offsetof(struct ublk_params, dma) == 108, "params.dma");
+static_assert(offsetof(struct ublk_params, seg) == 120, "params.seg");
+static_assert(sizeof(struct ublk_param_segment) == 16, "ublk_param_segment");
+static_assert(offsetof(struct ublk_param_segment, max_segments) == 12, "segment.max_segments");
 static_assert(UBLK_U_CMD_ADD_DEV == 0xc0207504, "ADD_DEV");
 static_assert(UBLK_U_CMD_START_DEV == 0xc0207506, "START_DEV");
 static_assert(UBLK_U_CMD_GET_FEATURES == 0x80207513, "GET_FEATURES");

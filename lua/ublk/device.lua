@@ -30,6 +30,13 @@ local function small_size(name, value)
   return bytes
 end
 
+-- One that may be 0: what it limits is not there.
+local function size_or_none(name, value)
+  local bytes = size(name, value)
+  if bytes >= 2 ^ 32 then text.refuse(name, value, "a size from 0 to 4G") end
+  return bytes
+end
+
 local function count(name, value)
   if type(value) ~= "number" or value % 1 ~= 0 or value < 1 or value > 2 ^ 31 then
     text.refuse(name, value, "a whole number from 1")
@@ -47,13 +54,26 @@ local fields = {
   size = { "size", device_size },
   block_size = { "logical_block_size", small_size },
   physical_block_size = { "physical_block_size", small_size },
+  io_min = { "io_min", small_size },
+  io_opt = { "io_opt", small_size },
   max_io = { "max_io", small_size },
+  chunk = { "chunk", small_size },
+  virt_boundary = { "virt_boundary", small_size },
+  dma_alignment = { "dma_alignment", small_size },
+  max_segments = { "max_segments", count },
+  max_segment_size = { "max_segment_size", small_size },
+  segment_boundary = { "segment_boundary", small_size },
+  max_discard = { "max_discard", size_or_none },
+  max_write_zeroes = { "max_write_zeroes", size_or_none },
+  discard_granularity = { "discard_granularity", small_size },
+  discard_alignment = { "discard_alignment", size_or_none },
   queues = { "queues", count },
   depth = { "depth", count },
   read_only = { "read_only", boolean },
   rotational = { "rotational", boolean },
   volatile_cache = { "volatile_cache", boolean },
   fua = { "fua", boolean },
+  partition_scan = { "partition_scan", boolean },
 }
 
 local Backing = {}
@@ -157,6 +177,8 @@ function M.describe(device, c)
   end
   -- A disk with a cache: FLUSH and FUA come through, and a script can see and fail them.
   c.volatile_cache, c.fua = true, true
+  c.max_discard, c.max_write_zeroes = C.UL_MAX_DISCARD, C.UL_MAX_DISCARD
+  c.partition_scan = true
   -- Memory: it keeps what is written, and a script that serves all itself does not pay for it.
   c.backing = C.UL_BACKING_MEM
   check_descent(device)

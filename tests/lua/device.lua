@@ -31,14 +31,27 @@ function M.test_sizes_go_to_their_fields()
   lu.assertEquals(c.max_io, 2 ^ 20)
 end
 
+function M.test_limits_go_to_their_fields()
+  for _, name in ipairs { "io_min", "io_opt", "chunk", "virt_boundary", "dma_alignment",
+    "max_segment_size", "segment_boundary", "discard_granularity", "discard_alignment",
+    "max_discard", "max_write_zeroes" } do
+    lu.assertEquals(describe({ [name] = "12k" })[name], 12288, name)
+  end
+  for _, name in ipairs { "max_discard", "max_write_zeroes", "discard_alignment" } do
+    lu.assertEquals(describe({ [name] = 0 })[name], 0, name)
+  end
+end
+
 function M.test_counts_go_to_their_fields()
+  lu.assertEquals(describe({ max_segments = 8 }).max_segments, 8)
   local c = describe { queues = 3, depth = 64 }
   lu.assertEquals(c.queues, 3)
   lu.assertEquals(c.depth, 64)
 end
 
 function M.test_booleans_go_to_their_fields()
-  for _, name in ipairs { "read_only", "rotational", "volatile_cache", "fua" } do
+  for _, name in ipairs { "read_only", "rotational", "volatile_cache", "fua",
+    "partition_scan" } do
     lu.assertEquals(describe({ [name] = true })[name], 1, name)
     lu.assertEquals(describe({ [name] = false })[name], 0, name)
   end
@@ -58,6 +71,9 @@ function M.test_what_is_not_said_is_left_open()
   -- A disk with a cache, so that flushes come.
   lu.assertEquals(c.volatile_cache, 1)
   lu.assertEquals(c.fua, 1)
+  lu.assertEquals({ c.max_discard, c.max_write_zeroes }, { 2 ^ 30, 2 ^ 30 })
+  lu.assertEquals(c.partition_scan, 1)
+  lu.assertEquals({ c.chunk, c.virt_boundary, c.dma_alignment, c.max_segments }, { 0, 0, 0, 0 })
 end
 
 function M.test_backings_are_told_by_kind_and_path()
@@ -106,6 +122,10 @@ function M.test_wrong_kinds_name_the_field_and_the_value()
     { { block_size = 0 }, "block_size = 0: needs a size from 1 to 4G" },
     { { block_size = "4G" }, 'block_size = "4G": needs a size from 1 to 4G' },
     { { max_io = {} }, "max_io = {}: needs" },
+    { { chunk = 0 }, "chunk = 0: needs a size from 1 to 4G" },
+    { { max_discard = "4G" }, 'max_discard = "4G": needs a size from 0 to 4G' },
+    { { max_segments = "8" }, 'max_segments = "8": needs a whole number' },
+    { { partition_scan = "no" }, 'partition_scan = "no": needs true or false' },
     { { queues = 0 }, "queues = 0: needs a whole number from 1" },
     { { queues = 1.5 }, "queues = 1.5: needs a whole number" },
     { { queues = "2" }, 'queues = "2": needs a whole number' },

@@ -6,6 +6,8 @@
 #include "support.h"
 
 #include <errno.h>
+#include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "params.h"
@@ -54,6 +56,22 @@ static void what_is_left_open_gets_defaults(void **state)
 	assert_int_equal(dev.max_io, 512 << 10);
 	assert_int_equal(dev.logical_block_size, 512);
 	assert_int_equal(dev.physical_block_size, 4096);
+	assert_int_equal(dev.io_min, 4096);
+	assert_int_equal(dev.io_opt, 4096);
+	assert_int_equal(dev.discard_granularity, 4096);
+}
+
+static void what_hangs_on_another_field_follows_it(void **state)
+{
+	struct ul_device dev = { .size = 1 << 20, .physical_block_size = 8192 };
+
+	assert_int_equal(params_complete(&dev, "test.lua"), 0);
+	assert_int_equal(dev.io_min, 8192);
+	assert_int_equal(dev.io_opt, 8192);
+	assert_int_equal(dev.discard_granularity, 8192);
+	dev = (struct ul_device){ .size = 1 << 20, .io_min = 64 << 10 };
+	assert_int_equal(params_complete(&dev, "test.lua"), 0);
+	assert_int_equal(dev.io_opt, 64 << 10);
 }
 
 static void what_is_said_is_kept(void **state)
@@ -65,6 +83,9 @@ static void what_is_said_is_kept(void **state)
 		.max_io = 64 << 10,
 		.logical_block_size = 1024,
 		.physical_block_size = 2048,
+		.io_min = 4096,
+		.io_opt = 8192,
+		.discard_granularity = 4096,
 	};
 	struct ul_device before = dev;
 
@@ -139,6 +160,98 @@ static void max_io_is_whole_pages_up_to_32M(void **state)
 		       "max_io = ");
 }
 
+/* A field of a device of 4096-byte blocks, and at which values it is refused. */
+struct edge {
+	const char *field;
+	size_t at; /* its offset */
+	uint32_t accepted[3];
+	uint32_t refused[4];
+	const char *needs; /* what the message says is accepted */
+};
+
+#define EDGE(name) .field = #name, .at = offsetof(struct ul_device, name)
+
+static struct ul_device with(const struct edge *e, uint32_t value)
+{
+	struct ul_device dev = {
+		.size = 1 << 20,
+		.logical_block_size = 4096,
+		.physical_block_size = 8192,
+	};
+
+	memcpy((char *)&dev + e->at, &value, sizeof(value));
+	return dev;
+}
+
+static void each_limit_holds_at_its_edges(void **state)
+{
+	const uint32_t G = 1U << 30;
+	const struct edge edges[] = {
+		{ EDGE(io_min),
+		  { 8192, 16384, 256 << 20 },
+		  { 4096, 12288, 512 << 20 },
+		  ": a power of two from 8K (physical_block_size) to 256M is needed" },
+		{ EDGE(io_opt),
+		  { 8192, 16384, 256 << 20 },
+		  { 4096, 24576, 512 << 20 },
+		  ": a power of two from 8K (io_min) to 256M is needed" },
+		{ EDGE(chunk),
+		  { 4096, 12288, 2 * G },
+		  { 512, 4097, 2 * G + 4096 },
+		  ": a multiple of 4K from 4K (block_size) to 2G is needed" },
+		{ EDGE(virt_boundary),
+		  { 4096, 65536, 2 * G },
+		  { 1, 2048, 12288 },
+		  ": a power of two from 4K (block_size) to 2G is needed" },
+		{ EDGE(dma_alignment),
+		  { 2, 512, 4096 },
+		  { 1, 3, 512 << 10 },
+		  ": a power of two from 2 to " },
+		{ EDGE(max_segments),
+		  { 1, 7, 65535 },
+		  { 65536, UINT32_MAX },
+		  ": a number from 1 to 65535 is needed" },
+		{ EDGE(max_segment_size),
+		  { 4096, 12288, 2 * G },
+		  { 512, 4097, 2 * G + 4096 },
+		  ": a multiple of 4K from 4K to 2G is needed" },
+		{ EDGE(segment_boundary),
+		  { 4096, 65536, 2 * G },
+		  { 2048, 12288, 2 * G + 4096 },
+		  ": a power of two from 4K to 2G is needed" },
+		{ EDGE(discard_granularity),
+		  { 8192, 24576, G },
+		  { 4096, 12288, G + 8192 },
+		  ": a multiple of 8K from 8K (physical_block_size) to 1G is needed" },
+		{ EDGE(discard_alignment),
+		  { 4096 },
+		  { 512, 8192, 12288 },
+		  ": a multiple of 4K from 0 to 4K is needed" },
+		{ EDGE(max_discard),
+		  { 8192, 12288, G },
+		  { 4096, 8193, G + 4096 },
+		  ": a multiple of 4K from 8K (discard_granularity) to 1G is needed" },
+		{ EDGE(max_write_zeroes),
+		  { 4096, 12288, G },
+		  { 512, 8193, G + 4096 },
+		  ": a multiple of 4K from 4K (block_size) to 1G is needed" },
+	};
+
+	for (const struct edge *e = edges; e < edges + sizeof(edges) / sizeof(*edges); e++) {
+		for (int i = 0; i < 3 && e->accepted[i]; i++)
+			assert_accepted(with(e, e->accepted[i]));
+		for (int i = 0; i < 4 && e->refused[i]; i++) {
+			char said[64];
+			const char *message;
+
+			snprintf(said, sizeof(said), "%s = %u: ", e->field, e->refused[i]);
+			assert_refused(with(e, e->refused[i]), said);
+			(void)complete(with(e, e->refused[i]), &message);
+			assert_has(message, e->needs);
+		}
+	}
+}
+
 static struct ublk_params fill(struct ul_device dev, uint32_t max_io, bool discard)
 {
 	struct ublk_params params;
@@ -183,31 +296,175 @@ static void driver_gets_each_attribute(void **state)
 	assert_int_equal(fill(dev, 4096, false).basic.attrs, 8);
 }
 
+static void driver_gets_each_limit_in_its_own_units(void **state)
+{
+	struct ublk_params p = fill((struct ul_device){ .size = 1 << 20,
+							.io_min = 16384,
+							.io_opt = 65536,
+							.chunk = 96 << 10,
+							.virt_boundary = 4096 },
+				    4096, false);
+
+	assert_int_equal(p.types, UBLK_PARAM_TYPE_BASIC);
+	assert_int_equal(p.basic.io_min_shift, 14);
+	assert_int_equal(p.basic.io_opt_shift, 16);
+	assert_int_equal(p.basic.chunk_sectors, 192);
+	assert_int_equal(p.basic.virt_boundary_mask, 4095);
+}
+
+static void dma_alignment_is_asked_for_where_it_is_said(void **state)
+{
+	struct ublk_params p =
+		fill((struct ul_device){ .size = 1 << 20, .dma_alignment = 512 }, 4096, false);
+
+	assert_int_equal(p.types, UBLK_PARAM_TYPE_BASIC | UBLK_PARAM_TYPE_DMA_ALIGN);
+	assert_int_equal(p.dma.alignment, 511);
+}
+
+static void segments_are_asked_for_where_one_limit_of_them_is_said(void **state)
+{
+	const uint32_t types = UBLK_PARAM_TYPE_BASIC | UBLK_PARAM_TYPE_SEGMENT;
+	struct ul_device dev = { .size = 1 << 20, .max_segments = 8 };
+	struct ublk_params p = fill(dev, 4096, false);
+
+	/* The driver wants all three. */
+	assert_int_equal(p.types, types);
+	assert_int_equal(p.seg.max_segments, 8);
+	assert_int_equal(p.seg.max_segment_size, UINT32_MAX);
+	assert_int_equal(p.seg.seg_boundary_mask, UINT32_MAX);
+	dev = (struct ul_device){ .size = 1 << 20, .max_segment_size = 8192 };
+	p = fill(dev, 4096, false);
+	assert_int_equal(p.types, types);
+	assert_int_equal(p.seg.max_segments, 65535);
+	assert_int_equal(p.seg.max_segment_size, 8192);
+	dev = (struct ul_device){ .size = 1 << 20, .segment_boundary = 65536 };
+	p = fill(dev, 4096, false);
+	assert_int_equal(p.types, types);
+	assert_int_equal(p.seg.seg_boundary_mask, 65535);
+}
+
+static struct ul_device discarding(void)
+{
+	return (struct ul_device){
+		.size = 1 << 20,
+		.max_discard = 1 << 20,
+		.max_write_zeroes = 2 << 20,
+	};
+}
+
 static void discard_is_offered_where_the_backing_has_it(void **state)
 {
-	struct ublk_params p = fill((struct ul_device){ .size = 1 << 20 }, 4096, true);
+	struct ul_device dev = discarding();
+	struct ublk_params p;
 
+	dev.discard_granularity = 8192;
+	dev.discard_alignment = 512;
+	p = fill(dev, 4096, true);
 	assert_int_equal(p.types, UBLK_PARAM_TYPE_BASIC | UBLK_PARAM_TYPE_DISCARD);
-	assert_int_equal(p.discard.discard_granularity, 4096);
+	assert_int_equal(p.discard.discard_granularity, 8192);
+	assert_int_equal(p.discard.discard_alignment, 512);
 	assert_int_equal(p.discard.max_discard_segments, 1);
-	/* Below 2 GiB: an answer's s32 could not tell more. */
-	assert_in_range(p.discard.max_discard_sectors, 1, (1U << 31 >> 9) - 1);
-	assert_in_range(p.discard.max_write_zeroes_sectors, 1, (1U << 31 >> 9) - 1);
+	assert_int_equal(p.discard.max_discard_sectors, 2048);
+	assert_int_equal(p.discard.max_write_zeroes_sectors, 4096);
 	assert_int_equal(p.discard.reserved0, 0);
+	assert_int_equal(fill(dev, 4096, false).types, UBLK_PARAM_TYPE_BASIC);
+}
+
+static void discard_and_write_zeroes_can_each_be_missing(void **state)
+{
+	struct ul_device dev = discarding();
+	struct ublk_params p;
+
+	dev.max_discard = 0;
+	p = fill(dev, 4096, true);
+	assert_int_equal(p.types, UBLK_PARAM_TYPE_BASIC | UBLK_PARAM_TYPE_DISCARD);
+	assert_int_equal(p.discard.max_discard_sectors, 0);
+	assert_int_equal(p.discard.max_write_zeroes_sectors, 4096);
+	dev.max_write_zeroes = 0;
+	assert_int_equal(fill(dev, 4096, true).types, UBLK_PARAM_TYPE_BASIC);
 }
 
 static void discard_is_not_offered_on_a_read_only_device(void **state)
 {
-	struct ublk_params p =
-		fill((struct ul_device){ .size = 1 << 20, .read_only = 1 }, 4096, true);
+	struct ul_device dev = discarding();
 
-	assert_int_equal(p.types, UBLK_PARAM_TYPE_BASIC);
+	dev.read_only = 1;
+	assert_int_equal(fill(dev, 4096, true).types, UBLK_PARAM_TYPE_BASIC);
+}
+
+/* What params_kept says of a driver that has dropped `types`, and changes nothing else. */
+static const char *kept_without(uint32_t types, int expected)
+{
+	struct ul_device dev = { .size = 1 << 20, .dma_alignment = 512, .max_segments = 8 };
+	struct ublk_params asked = fill(dev, 4096, false), kept = asked;
+	int ret;
+
+	kept.types &= ~types;
+	log_begin();
+	ret = params_kept(&asked, &kept, "test.lua");
+	assert_int_equal(ret, expected);
+	return log_end();
+}
+
+static void what_the_driver_drops_is_told(void **state)
+{
+	const char *message;
+
+	assert_string_equal(kept_without(0, 0), "");
+	message = kept_without(UBLK_PARAM_TYPE_DMA_ALIGN, -EOPNOTSUPP);
+	assert_has(message, "test.lua: dma_alignment: this kernel's ublk driver does not have it");
+	assert_one_line(message);
+	message = kept_without(UBLK_PARAM_TYPE_SEGMENT, -EOPNOTSUPP);
+	assert_has(message, "test.lua: max_segments, max_segment_size, segment_boundary: this ");
+	assert_one_line(message);
+	assert_has(kept_without(UBLK_PARAM_TYPE_BASIC, -EPROTO), "kept other parameters");
+}
+
+static void what_the_driver_changes_is_told(void **state)
+{
+	struct ublk_params asked = fill(discarding(), 4096, true), kept = asked;
+
+	log_begin();
+	kept.types |= 1U << 2; /* the device numbers, which the driver adds */
+	kept.devt.char_major = 240;
+	assert_int_equal(params_kept(&asked, &kept, "test.lua"), 0);
+	kept.discard.discard_alignment++;
+	assert_int_equal(params_kept(&asked, &kept, "test.lua"), -EPROTO);
+	kept = asked;
+	kept.seg.max_segments++;
+	assert_int_equal(params_kept(&asked, &kept, "test.lua"), -EPROTO);
+	kept = asked;
+	kept.dma.alignment++;
+	assert_int_equal(params_kept(&asked, &kept, "test.lua"), -EPROTO);
+	kept = asked;
+	kept.basic.chunk_sectors++;
+	assert_int_equal(params_kept(&asked, &kept, "test.lua"), -EPROTO);
+	assert_has(log_end(), "kept other parameters than it was given");
+}
+
+static void scan_is_left_out_where_the_driver_can(void **state)
+{
+	struct ul_device dev = { .size = 1 << 20, .partition_scan = 1 };
+	const char *message;
+	uint64_t flags;
+
+	assert_int_equal(params_flags(&dev, 0, "test.lua", &flags), 0);
+	assert_int_equal(flags, 0);
+	dev.partition_scan = 0;
+	assert_int_equal(params_flags(&dev, 1 << 18, "test.lua", &flags), 0);
+	assert_int_equal(flags, 1 << 18);
+	log_begin();
+	assert_int_equal(params_flags(&dev, ~(1ULL << 18), "test.lua", &flags), -EOPNOTSUPP);
+	message = log_end();
+	assert_has(message, "test.lua: partition_scan = false: this kernel's ublk driver always ");
+	assert_one_line(message);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_is_left_open_gets_defaults),
+		cmocka_unit_test(what_hangs_on_another_field_follows_it),
 		cmocka_unit_test(what_is_said_is_kept),
 		cmocka_unit_test(block_size_is_a_power_of_two_up_to_a_page),
 		cmocka_unit_test(physical_block_size_is_a_power_of_two_from_the_logical_to_256M),
@@ -215,10 +472,18 @@ int main(void)
 		cmocka_unit_test(queues_are_up_to_4096),
 		cmocka_unit_test(depth_is_up_to_4096),
 		cmocka_unit_test(max_io_is_whole_pages_up_to_32M),
+		cmocka_unit_test(each_limit_holds_at_its_edges),
 		cmocka_unit_test(driver_gets_sizes_in_its_own_units),
 		cmocka_unit_test(driver_gets_each_attribute),
+		cmocka_unit_test(driver_gets_each_limit_in_its_own_units),
+		cmocka_unit_test(dma_alignment_is_asked_for_where_it_is_said),
+		cmocka_unit_test(segments_are_asked_for_where_one_limit_of_them_is_said),
 		cmocka_unit_test(discard_is_offered_where_the_backing_has_it),
+		cmocka_unit_test(discard_and_write_zeroes_can_each_be_missing),
 		cmocka_unit_test(discard_is_not_offered_on_a_read_only_device),
+		cmocka_unit_test(what_the_driver_drops_is_told),
+		cmocka_unit_test(what_the_driver_changes_is_told),
+		cmocka_unit_test(scan_is_left_out_where_the_driver_can),
 	};
 
 	return cmocka_run_group_tests_name("params", tests, NULL, NULL);

@@ -62,6 +62,9 @@ static void attributes_have_the_drivers_bits(void **state)
 	assert_int_equal(UBLK_ATTR_FUA, 8);
 	assert_int_equal(UBLK_PARAM_TYPE_BASIC, 1);
 	assert_int_equal(UBLK_PARAM_TYPE_DISCARD, 2);
+	assert_int_equal(UBLK_PARAM_TYPE_DMA_ALIGN, 16);
+	assert_int_equal(UBLK_PARAM_TYPE_SEGMENT, 32);
+	assert_int_equal(UBLK_F_NO_AUTO_PART_SCAN, 0x40000);
 }
 
 static void limits_are_the_drivers(void **state)
@@ -69,6 +72,7 @@ static void limits_are_the_drivers(void **state)
 	assert_int_equal(UBLK_MAX_QUEUE_DEPTH, 4096);
 	assert_int_equal(UBLK_MAX_NR_QUEUES, 4096);
 	assert_int_equal(UBLK_MAX_IO_BYTES, 32 << 20);
+	assert_int_equal(UBLK_MIN_SEGMENT_SIZE, 4096);
 }
 
 int main(void)
