@@ -156,6 +156,7 @@ static void request_done(void *arg, const struct ul_req *req, const uint8_t *dat
 
 static int open_workload(struct check *c)
 {
+	bool discards = backend_discards(&c->dev);
 	struct workload_config config = {
 		.requests = c->cli->requests,
 		.depth = c->dev.depth,
@@ -164,8 +165,11 @@ static int open_workload(struct check *c)
 		.block = c->dev.logical_block_size,
 		.max_io = c->dev.max_io,
 		.read_only = c->dev.read_only,
-		.discards = backend_discards(&c->dev),
-		.fua = c->dev.fua,
+		.max_discard = discards ? c->dev.max_discard : 0,
+		.max_write_zeroes = discards ? c->dev.max_write_zeroes : 0,
+		/* As the block layer does: without a cache there is nothing to flush. */
+		.flush = c->dev.volatile_cache,
+		.fua = c->dev.volatile_cache && c->dev.fua,
 		.zeroed = c->run.backing == UL_BACKING_MEM,
 	};
 	int ret = workload_open(&c->workload, &config);

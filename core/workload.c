@@ -83,6 +83,27 @@ static bool overlaps_flying(const struct workload *w, const struct ul_req *req)
 	return false;
 }
 
+/* The largest request of `op` in bytes; 0: the device does not have it. */
+static uint32_t most_of(const struct workload *w, uint8_t op)
+{
+	const struct workload_config *c = &w->config;
+	uint32_t most;
+
+	switch (op) {
+	case UL_OP_FLUSH:
+		return 0;
+	case UL_OP_DISCARD:
+		most = c->max_discard;
+		break;
+	case UL_OP_WRITE_ZEROES:
+		most = c->max_write_zeroes;
+		break;
+	default:
+		most = c->max_io;
+	}
+	return most < c->max_io ? most : c->max_io;
+}
+
 static uint8_t choose_op(struct workload *w)
 {
 	static const uint8_t ops[16] = {
@@ -92,14 +113,14 @@ static uint8_t choose_op(struct workload *w)
 		UL_OP_WRITE, UL_OP_FLUSH, UL_OP_DISCARD, UL_OP_WRITE_ZEROES,
 	};
 	uint8_t op = ops[below(w, 16)];
-	bool clears = op == UL_OP_DISCARD || op == UL_OP_WRITE_ZEROES;
+	bool there = op == UL_OP_FLUSH ? w->config.flush : most_of(w, op) > 0;
 
-	return w->config.read_only || (clears && !w->config.discards) ? UL_OP_READ : op;
+	return w->config.read_only || !there ? UL_OP_READ : op;
 }
 
 static void choose_range(struct workload *w, struct ul_req *req)
 {
-	uint32_t block = w->config.block, max_io = w->config.max_io;
+	uint32_t block = w->config.block, max_io = most_of(w, req->op);
 	uint32_t most = below(w, 16) && max_io > SMALL_IO ? SMALL_IO : max_io;
 	uint64_t start = below(w, w->window / block) * block;
 	uint64_t left = (start < w->half ? w->half : w->window) - start;
@@ -127,7 +148,8 @@ bool workload_next(struct workload *w, struct ul_req *req, uint8_t *data)
 		choose_range(w, req);
 		if (!overlaps_flying(w, req))
 			break;
-		if (tries == TRIES) { /* a small device that is busy all over */
+		if (tries ==
+		    TRIES) { /* a small device that is busy all over, but a flush has no place */
 			req->op = UL_OP_FLUSH;
 			req->flags = 0;
 			req->sector = 0;

@@ -21,7 +21,9 @@ struct workload_config {
 	uint32_t block;
 	uint32_t max_io;
 	bool read_only;
-	bool discards; /* discard and write zeroes are sent */
+	uint32_t max_discard;	   /* bytes; 0: none are sent */
+	uint32_t max_write_zeroes; /* likewise */
+	bool flush;
 	bool fua;
 	bool zeroed; /* the device is all zeros at first; otherwise what it holds is not known */
 };

@@ -62,6 +62,15 @@ liar() {
   finds '.ops.flush | .done == .requests and .passed == 0' mixed.lua
 }
 
+@test "what a device does not have is not sent" {
+  echo 'return { size = "64M", volatile_cache = false, max_discard = 0,
+    write = function(_, _, _, req)
+      if bit.band(req.flags, ublk.flags.FUA) ~= 0 then return "EIO" end end }' >plain.lua
+  sed -i '1i local ublk = require "ublk"' plain.lua
+  finds '.ops | (.flush.requests // 0) == 0 and (.discard.requests // 0) == 0 and
+    .write_zeroes.requests > 0 and .write.passed == .write.requests' plain.lua
+}
+
 @test "costs are told, with C alone beside them" {
   finds '.ops.write | .ns > 0 and .c_ns > 0' "$examples/faulty.lua"
   finds '.ops.read | .ns == null and .c_ns > 0' "$examples/faulty.lua"

@@ -178,7 +178,9 @@ static int open_workload(struct life *life)
 		.size = (uint64_t)life->dev.size,
 		.block = 512,
 		.max_io = life->dev.max_io,
-		.discards = true,
+		.max_discard = life->dev.max_discard,
+		.max_write_zeroes = life->dev.max_write_zeroes,
+		.flush = true,
 		.fua = true,
 		.zeroed = true,
 	};

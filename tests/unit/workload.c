@@ -28,7 +28,9 @@ static struct workload_config config(uint64_t size, uint32_t size_of_block, uint
 		.size = size,
 		.block = size_of_block,
 		.max_io = MAX_IO,
-		.discards = true,
+		.max_discard = MAX_IO,
+		.max_write_zeroes = MAX_IO,
+		.flush = true,
 		.fua = true,
 		.zeroed = true,
 	};
@@ -191,6 +193,42 @@ static struct ul_req up_to(uint8_t op, uint8_t *data)
 	return req;
 }
 
+/* How many requests of each op come; none is larger than its device's limit. */
+static void count_ops(const struct workload_config *cfg, unsigned counts[UL_OP_COUNT])
+{
+	static uint8_t data[MAX_IO];
+	struct ul_req req = { 0 };
+
+	memset(counts, 0, UL_OP_COUNT * sizeof(*counts));
+	assert_int_equal(workload_open(&workload, cfg), 0);
+	while (workload_next(workload, &req, data)) {
+		counts[req.op]++;
+		assert_false(req.op == UL_OP_DISCARD && req.length > cfg->max_discard);
+		assert_false(req.op == UL_OP_WRITE_ZEROES && req.length > cfg->max_write_zeroes);
+		workload_done(workload, 0, data, -5, WORKLOAD_NOBODY);
+	}
+	workload_close(workload);
+}
+
+static void what_the_device_lacks_is_not_sent(void **state)
+{
+	struct workload_config cfg = config(BYTES, 512, 1);
+	unsigned counts[UL_OP_COUNT];
+
+	cfg.max_discard = 1024;
+	cfg.max_write_zeroes = 0;
+	cfg.flush = false;
+	count_ops(&cfg, counts);
+	assert_true(counts[UL_OP_DISCARD] > 0);
+	assert_int_equal(counts[UL_OP_WRITE_ZEROES] + counts[UL_OP_FLUSH], 0);
+	cfg.max_discard = 0;
+	cfg.max_write_zeroes = 1024;
+	cfg.flush = true;
+	count_ops(&cfg, counts);
+	assert_int_equal(counts[UL_OP_DISCARD], 0);
+	assert_true(counts[UL_OP_WRITE_ZEROES] > 0 && counts[UL_OP_FLUSH] > 0);
+}
+
 static void a_flipped_bit_is_described(void **state)
 {
 	static uint8_t data[MAX_IO];
@@ -229,6 +267,7 @@ int main(void)
 		cmocka_unit_test(odd_sizes_are_kept_to),
 		cmocka_unit_test(a_seed_repeats_the_requests),
 		cmocka_unit_test(lost_writes_are_described),
+		cmocka_unit_test(what_the_device_lacks_is_not_sent),
 		cmocka_unit_test(a_flipped_bit_is_described),
 		cmocka_unit_test(half_an_answer_is_seen),
 	};
