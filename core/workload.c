@@ -148,8 +148,8 @@ bool workload_next(struct workload *w, struct ul_req *req, uint8_t *data)
 		choose_range(w, req);
 		if (!overlaps_flying(w, req))
 			break;
-		if (tries ==
-		    TRIES) { /* a small device that is busy all over, but a flush has no place */
+		/* A small device may be busy all over, but a flush has no place. */
+		if (tries == TRIES) {
 			req->op = UL_OP_FLUSH;
 			req->flags = 0;
 			req->sector = 0;
