@@ -44,9 +44,9 @@ struct backend_ops {
 
 	/*
 	 * Serve one request whole, now: 0 or -errno. Its range lies within the
-	 * device. Any queue thread.
+	 * device. Any queue thread, with its own lane; NULL: it has none.
 	 */
-	int (*serve)(struct backend *backend, const struct ul_req *req);
+	int (*serve)(struct backend *backend, struct lane *lane, const struct ul_req *req);
 
 	/*
 	 * The same for one that need not wait for it: 0 or -errno, or

@@ -66,7 +66,7 @@ static int mem_clear(struct backend_mem *mem, uint64_t start, uint64_t length)
 	return madvise(mem->data + first, last - first, MADV_DONTNEED) ? -errno : 0;
 }
 
-static int mem_serve(struct backend *backend, const struct ul_req *req)
+static int mem_serve(struct backend *backend, struct lane *lane, const struct ul_req *req)
 {
 	struct backend_mem *mem = (struct backend_mem *)backend;
 	uint64_t offset = backend_offset(req);

@@ -15,9 +15,10 @@ static int null_open(struct backend **backend, const struct ul_device *dev)
 	return 0;
 }
 
-static int null_serve(struct backend *backend, const struct ul_req *req)
+static int null_serve(struct backend *backend, struct lane *lane, const struct ul_req *req)
 {
 	(void)backend;
+	(void)lane;
 	(void)req;
 	return 0;
 }

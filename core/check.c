@@ -23,7 +23,7 @@ struct below {
 	struct check *check;
 };
 
-static int below_serve(struct backend *backend, const struct ul_req *req)
+static int below_serve(struct backend *backend, struct lane *lane, const struct ul_req *req)
 {
 	struct below *below = (struct below *)backend;
 	struct check *c = below->check;
@@ -32,7 +32,7 @@ static int below_serve(struct backend *backend, const struct ul_req *req)
 		return 0;
 	if (req == &c->sim.transport->shared.reqs[req->tag] || req->marks & UL_MARK_FORWARDED)
 		c->reached[req->tag] = true;
-	return below->real->ops->serve(below->real, req);
+	return below->real->ops->serve(below->real, lane, req);
 }
 
 static void below_close(struct backend *backend)

@@ -86,7 +86,7 @@ static int below(struct dispatch *d, const struct ul_req *req, uint32_t slot,
 	if (!within_device(d, req))
 		return -EIO;
 	if (!d->below)
-		return host_error(backend->ops->serve(backend, req));
+		return host_error(backend->ops->serve(backend, d->config.transport->lane, req));
 	d->below[slot].io.end = end;
 	return host_error(
 		backend->ops->start(backend, d->config.transport->lane, req, &d->below[slot].io));

@@ -32,6 +32,6 @@ static inline unsigned file_way(const struct file *file, const uint8_t *buf, uin
 }
 
 /* As backend_ops. */
-int file_serve(struct backend *backend, const struct ul_req *req);
+int file_serve(struct backend *backend, struct lane *lane, const struct ul_req *req);
 int file_start(struct backend *backend, struct lane *lane, const struct ul_req *req,
 	       struct backend_io *io);

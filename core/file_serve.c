@@ -56,7 +56,7 @@ static int clear(const struct file *file, const struct ul_req *req)
 	return ret < 0 ? -errno : 0;
 }
 
-int file_serve(struct backend *backend, const struct ul_req *req)
+int file_serve(struct backend *backend, struct lane *lane, const struct ul_req *req)
 {
 	const struct file *file = (const struct file *)backend;
 

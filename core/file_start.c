@@ -113,7 +113,7 @@ static void ended(struct lane_op *op, int32_t result)
 	int ret = again ? BACKEND_LATER : result < 0 ? result : account(io, result);
 
 	if (lacks(io, ret))
-		ret = file_serve(io->backend, io->req);
+		ret = file_serve(io->backend, io->lane, io->req);
 	/* What would have had to wait goes to a thread of the kernel, which may. */
 	if (ret == BACKEND_LATER)
 		ret = ask(io, result == -EAGAIN ? IOSQE_ASYNC : 0);

@@ -1,15 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * A tag goes round: FETCH_REQ gives it to the driver, its completion brings a
- * request, COMMIT_AND_FETCH_REQ takes the answer and gives the tag back. The
- * descriptors are read-only shared memory; the driver has filled the one of a
- * tag before that tag's completion is seen. Sequences and limits: ublk.rst and
- * drivers/block/ublk_drv.c.
- */
 #include "queue.h"
 
 #include <errno.h>
-#include <liburing.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,33 +12,13 @@
 #include "clock.h"
 #include "lane.h"
 #include "log.h"
+#include "queue_state.h"
 #include "uapi.h"
 
+/* The driver's descriptors of requests: shared memory that is only read. */
 static const size_t DESC_SIZE = sizeof(struct ublksrv_io_desc);
 
-enum tag_state {
-	TAG_GONE = 0, /* no command with the driver, no request with us: before start, after end */
-	TAG_FETCHING, /* the driver has it */
-	TAG_OURS,     /* a request to answer */
-};
-
 enum { MOST_WAKE_ERRORS = 8 }; /* no memory may be a matter of a moment */
-
-struct queue {
-	struct transport base;
-	struct io_uring ring;
-	struct lane lane;
-	const uint8_t *descs;
-	size_t descs_len;
-	uint8_t *state;	      /* enum tag_state of each tag */
-	int wake_fd;	      /* -1: none */
-	uint64_t epoch;	      /* CLOCK_MONOTONIC, ns, when the device started */
-	unsigned fetching;    /* tags that the driver has */
-	unsigned ours;	      /* requests that are owed an answer */
-	unsigned wake_errors; /* in a row, of the poll of wake_fd */
-	bool ring_open;
-	bool broken; /* the driver refused a command: the queue can't go on */
-};
 
 static uint64_t queue_now(const struct transport *t)
 {
@@ -71,19 +43,6 @@ static int map_descriptors(struct queue *q, const struct queue_config *cfg)
 		return -errno;
 	q->descs = map;
 	return 0;
-}
-
-/* What a completion is of: in the top byte of its user_data, where no address of a user has any. */
-enum kind { KIND_LANE = 0, KIND_TAG = 1, KIND_WAKE = 2 };
-
-static uint64_t user_data(enum kind kind, uint16_t tag)
-{
-	return (uint64_t)kind << 56 | tag;
-}
-
-static enum kind kind_of(const struct io_uring_cqe *cqe)
-{
-	return (enum kind)(cqe->user_data >> 56);
 }
 
 /* The newest set of flags that this kernel takes: DEFER_TASKRUN came in 6.1, the others in 6.0. */
@@ -118,36 +77,13 @@ static int register_files(struct queue *q, const struct queue_config *cfg)
 }
 
 /* Without the ring no tag comes back: the server ends, and the driver fails what is in flight. */
-static void lose_ring(struct queue *q)
+void queue_lose_ring(struct queue *q)
 {
 	if (!q->broken)
 		log_error("queue %u: io_uring is full and takes nothing", q->base.shared.queue);
 	q->broken = true;
 }
 
-static void give_to_driver(struct queue *q, uint16_t tag, uint32_t op, int32_t result)
-{
-	struct io_uring_sqe *sqe = lane_entry(&q->ring);
-	struct ublksrv_io_cmd *cmd;
-
-	if (!sqe) {
-		lose_ring(q);
-		return;
-	}
-	cmd = (struct ublksrv_io_cmd *)sqe->cmd;
-	io_uring_prep_rw(IORING_OP_URING_CMD, sqe, 0, NULL, 0, 0);
-	sqe->flags = IOSQE_FIXED_FILE;
-	sqe->cmd_op = op;
-	sqe->user_data = user_data(KIND_TAG, tag);
-	cmd->q_id = (uint16_t)q->base.shared.queue;
-	cmd->tag = tag;
-	cmd->result = result;
-	cmd->addr = (uint64_t)(uintptr_t)transport_buffer(&q->base, tag);
-	q->state[tag] = TAG_FETCHING;
-	q->fetching++;
-}
-
-/* Submit what is in the ring and wait for a completion, but not beyond `deadline`. */
 static int submit_and_wait(struct queue *q, uint64_t deadline)
 {
 	uint64_t now = deadline == UINT64_MAX ? 0 : queue_now(&q->base);
@@ -165,7 +101,7 @@ static int submit_and_wait(struct queue *q, uint64_t deadline)
 	return io_uring_submit_and_wait_timeout(&q->ring, &cqe, 1, &timeout, NULL);
 }
 
-static int submit(struct queue *q, uint64_t deadline)
+int queue_submit(struct queue *q, uint64_t deadline)
 {
 	int ret = submit_and_wait(q, deadline);
 
@@ -187,38 +123,14 @@ static void watch_wake_fd(struct queue *q)
 	struct io_uring_sqe *sqe = lane_entry(&q->ring);
 
 	if (!sqe) {
-		lose_ring(q);
+		queue_lose_ring(q);
 		return;
 	}
 	io_uring_prep_poll_multishot(sqe, q->wake_fd, POLLIN);
-	sqe->user_data = user_data(KIND_WAKE, 0);
+	sqe->user_data = queue_user_data(KIND_WAKE, 0);
 }
 
-/* START_DEV waits for every tag, for ever; so a fetch that was refused must be seen here. */
-static int fetch_all(struct queue *q)
-{
-	struct io_uring_cqe *cqe;
-	unsigned head;
-	int ret;
-
-	if (q->wake_fd >= 0)
-		watch_wake_fd(q);
-	for (unsigned tag = 0; tag < q->base.shared.depth; tag++)
-		give_to_driver(q, (uint16_t)tag, UBLK_U_IO_FETCH_REQ, -1);
-	while (io_uring_sq_ready(&q->ring)) {
-		ret = submit(q, 0);
-		if (ret < 0)
-			return ret;
-	}
-	/* No request can come before START_DEV: any completion is a refusal. */
-	io_uring_for_each_cqe(&q->ring, head, cqe) {
-		if (kind_of(cqe) == KIND_TAG)
-			return cqe->res < 0 ? cqe->res : -EPROTO;
-	}
-	return 0;
-}
-
-static void fill_request(struct queue *q, uint16_t tag)
+void queue_fill_request(struct queue *q, uint16_t tag)
 {
 	const struct ublksrv_io_desc *desc =
 		(const struct ublksrv_io_desc *)(q->descs + tag * DESC_SIZE);
@@ -230,24 +142,6 @@ static void fill_request(struct queue *q, uint16_t tag)
 	req->sector = req->op == UL_OP_FLUSH ? 0 : (double)desc->start_sector;
 	req->length = req->op == UL_OP_FLUSH ? 0 : desc->nr_sectors << 9;
 	req->buf = transport_op_has_data(req->op) ? transport_buffer(&q->base, tag) : NULL;
-}
-
-static bool take_completion(struct queue *q, uint16_t tag, int res)
-{
-	q->fetching--;
-	if (res == UBLK_IO_RES_OK) {
-		q->ours++;
-		q->state[tag] = TAG_OURS;
-		fill_request(q, tag);
-		return true;
-	}
-	q->state[tag] = TAG_GONE;
-	if (res != UBLK_IO_RES_ABORT) {
-		log_error("queue %u: the driver refused tag %u: %s", q->base.shared.queue, tag,
-			  strerror(-res));
-		q->broken = true;
-	}
-	return false;
 }
 
 /*
@@ -275,7 +169,7 @@ static bool take(struct queue *q, const struct io_uring_cqe *cqe)
 {
 	switch (kind_of(cqe)) {
 	case KIND_TAG:
-		return take_completion(q, (uint16_t)cqe->user_data, cqe->res);
+		return tags_take(q, cqe);
 	case KIND_WAKE:
 		take_wake(q, cqe);
 		return false;
@@ -297,7 +191,7 @@ static int queue_reap(struct transport *t, uint64_t deadline)
 		return -EIO;
 	if (!q->fetching && !q->ours && !q->lane.flying)
 		return -ENODEV;
-	ret = submit(q, deadline);
+	ret = queue_submit(q, deadline);
 	if (ret < 0) {
 		log_error("queue %u: io_uring: %s", t->shared.queue, strerror(-ret));
 		return ret;
@@ -319,8 +213,7 @@ static void queue_answer(struct transport *t, uint16_t tag, int32_t result)
 		log_error("queue %u: bug: tag %u answered twice", t->shared.queue, tag);
 		return;
 	}
-	q->ours--;
-	give_to_driver(q, tag, UBLK_U_IO_COMMIT_AND_FETCH_REQ, result);
+	tags_commit(q, tag, result);
 }
 
 /* Every reference to the character device must be gone, or DEL_DEV waits for it. */
@@ -365,8 +258,10 @@ int queue_open(struct transport **transport, const struct queue_config *cfg)
 		ret = open_ring(q, cfg);
 	if (ret == 0)
 		ret = register_files(q, cfg);
+	if (ret == 0 && q->wake_fd >= 0)
+		watch_wake_fd(q);
 	if (ret == 0)
-		ret = fetch_all(q);
+		ret = tags_fetch(q);
 	if (ret < 0) {
 		log_error("queue %u: cannot set up: %s", cfg->queue, strerror(-ret));
 		queue_close(&q->base);

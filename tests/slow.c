@@ -61,6 +61,6 @@ void slow_tick(struct backend *backend)
 		struct backend_io *io = io_of(op);
 
 		slow->asked = op->next;
-		lane_end(io->lane, op, slow->real->ops->serve(slow->real, io->req));
+		lane_end(io->lane, op, slow->real->ops->serve(slow->real, io->lane, io->req));
 	}
 }

@@ -86,7 +86,7 @@ static struct life *life_of(struct backend *backend)
 }
 
 /* A request comes itself, or as what its handler asks for in its slot. Tasks change nothing. */
-static int below_serve(struct backend *backend, const struct ul_req *req)
+static int below_serve(struct backend *backend, struct lane *lane, const struct ul_req *req)
 {
 	struct life *life = life_of(backend);
 	const struct ul_queue *queue = &life->sim.transport->shared;
@@ -94,7 +94,7 @@ static int below_serve(struct backend *backend, const struct ul_req *req)
 	for (unsigned tag = 0; tag < queue->depth; tag++)
 		if (req == &queue->reqs[tag] || req == &queue->slots[tag].io)
 			life->reached[tag] = true;
-	return life->real->ops->serve(life->real, req);
+	return life->real->ops->serve(life->real, lane, req);
 }
 
 static const struct backend_ops below_ops = { .serve = below_serve, .discard = true };

@@ -104,7 +104,7 @@ static int serve(struct backend *backend, uint8_t op, uint64_t offset, uint32_t 
 				    .length = length,
 				    .buf = buffer };
 
-	return by_ring ? serve_by_ring(backend, &req) : backend->ops->serve(backend, &req);
+	return by_ring ? serve_by_ring(backend, &req) : backend->ops->serve(backend, NULL, &req);
 }
 
 static void assert_file_holds(uint64_t offset, uint32_t length, uint8_t fill)

@@ -20,10 +20,11 @@ static uint8_t buffer[MOST];
 
 static int serve(struct backend *backend, uint8_t op, uint64_t offset, uint32_t length)
 {
-	return backend->ops->serve(backend, &(struct ul_req){ .op = op,
-							      .sector = (double)(offset / 512),
-							      .length = length,
-							      .buf = buffer });
+	return backend->ops->serve(backend, NULL,
+				   &(struct ul_req){ .op = op,
+						     .sector = (double)(offset / 512),
+						     .length = length,
+						     .buf = buffer });
 }
 
 static void write_fill(struct backend *backend, uint64_t offset, uint32_t length, uint8_t fill)

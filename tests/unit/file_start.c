@@ -32,7 +32,7 @@ static struct {
 
 int __wrap_lane_start(struct lane *lane, struct lane_op *op, unsigned file,
 		      const struct io_uring_sqe *sqe);
-int __wrap_file_serve(struct backend *backend, const struct ul_req *req);
+int __wrap_file_serve(struct backend *backend, struct lane *lane, const struct ul_req *req);
 
 int __wrap_lane_start(struct lane *lane, struct lane_op *op, unsigned file,
 		      const struct io_uring_sqe *sqe)
@@ -45,9 +45,10 @@ int __wrap_lane_start(struct lane *lane, struct lane_op *op, unsigned file,
 	return it.refuse;
 }
 
-int __wrap_file_serve(struct backend *backend, const struct ul_req *req)
+int __wrap_file_serve(struct backend *backend, struct lane *lane, const struct ul_req *req)
 {
 	assert_ptr_equal(backend, &it.backing.base);
+	assert_ptr_equal(lane, it.io.lane);
 	assert_ptr_equal(req, &it.req);
 	it.calls++;
 	return it.serves;

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the files of a queue share: queue.c, which owns it, and queue_tags.c,
+ * by which its tags go to the driver and come back. For them alone; queue
+ * thread.
+ */
+#pragma once
+
+#include <liburing.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "lane.h"
+#include "transport.h"
+
+enum tag_state {
+	TAG_GONE = 0, /* no command with the driver, no request with us: before start, after end */
+	TAG_FETCHING, /* the driver has it */
+	TAG_OURS,     /* a request to answer */
+};
+
+struct queue {
+	struct transport base;
+	struct io_uring ring;
+	struct lane lane;
+	const uint8_t *descs;
+	size_t descs_len;
+	uint8_t *state;	      /* enum tag_state of each tag */
+	int wake_fd;	      /* -1: none */
+	uint64_t epoch;	      /* CLOCK_MONOTONIC, ns, when the device started */
+	unsigned fetching;    /* tags that the driver has */
+	unsigned ours;	      /* requests that are owed an answer */
+	unsigned wake_errors; /* in a row, of the poll of wake_fd */
+	bool ring_open;
+	bool broken; /* the driver refused a command: the queue can't go on */
+};
+
+/* What a completion is of: in the top byte of its user_data, where no address of a user has any. */
+enum kind { KIND_LANE = 0, KIND_TAG = 1, KIND_WAKE = 2 };
+
+static inline uint64_t queue_user_data(enum kind kind, uint16_t tag)
+{
+	return (uint64_t)kind << 56 | tag;
+}
+
+static inline enum kind kind_of(const struct io_uring_cqe *cqe)
+{
+	return (enum kind)(cqe->user_data >> 56);
+}
+
+/* Submit what is in the ring and wait for a completion, but not beyond `deadline`. 0 or -errno. */
+int queue_submit(struct queue *q, uint64_t deadline);
+
+/* The ring takes nothing: the queue is broken, and says so. */
+void queue_lose_ring(struct queue *q);
+
+/* The request of `tag`, as the driver's descriptor says it. The driver has filled that. */
+void queue_fill_request(struct queue *q, uint16_t tag);
+
+/* Give every tag to the driver; after this START_DEV may be sent. 0 or -errno. */
+int tags_fetch(struct queue *q);
+
+/* Answer `tag`, which is ours, and give it back to the driver. */
+void tags_commit(struct queue *q, uint16_t tag, int32_t result);
+
+/* A completion of KIND_TAG. Is it a new request? Then that of its tag is filled. */
+bool tags_take(struct queue *q, const struct io_uring_cqe *cqe);
