@@ -239,6 +239,18 @@ static const struct transport_ops queue_ops = {
 	.close = queue_close,
 };
 
+static void tell_of_failure(const struct queue_config *cfg, int ret)
+{
+	uint64_t bytes = (uint64_t)cfg->depth * cfg->max_io;
+
+	if (ret == -ENOMEM)
+		log_error("queue %u: out of memory: %u requests (depth) of %u bytes (max_io) may "
+			  "take %llu MiB; lower one of them",
+			  cfg->queue, cfg->depth, cfg->max_io, (unsigned long long)bytes >> 20);
+	else
+		log_error("queue %u: cannot set up: %s", cfg->queue, strerror(-ret));
+}
+
 int queue_open(struct transport **transport, const struct queue_config *cfg)
 {
 	struct queue *q = calloc(1, sizeof(*q));
@@ -263,7 +275,7 @@ int queue_open(struct transport **transport, const struct queue_config *cfg)
 	if (ret == 0)
 		ret = tags_fetch(q);
 	if (ret < 0) {
-		log_error("queue %u: cannot set up: %s", cfg->queue, strerror(-ret));
+		tell_of_failure(cfg, ret);
 		queue_close(&q->base);
 		return ret;
 	}

@@ -54,6 +54,7 @@ static struct {
 	unsigned polls; /* looks for completions without a wait */
 	int refuse;	/* every fetch completes with this at once */
 	int busy;	/* a submit that waits says this, and does nothing */
+	bool no_memory; /* for buffers */
 } driver;
 
 void *__real_mmap(void *addr, size_t length, int prot, int flags, int fd, off_t offset);
@@ -66,6 +67,10 @@ int __wrap_io_uring_submit_and_wait_timeout(struct io_uring *ring, struct io_uri
 
 void *__wrap_mmap(void *addr, size_t length, int prot, int flags, int fd, off_t offset)
 {
+	if (fd < 0 && driver.no_memory) {
+		errno = ENOMEM;
+		return MAP_FAILED;
+	}
 	if (fd >= 0 && fd == driver.char_fd) {
 		driver.map_offset = offset;
 		driver.map_length = length;
@@ -392,6 +397,21 @@ static void a_refused_fetch_fails_the_open(void **state)
 	assert_one_line(log);
 }
 
+static void buffers_that_do_not_fit_are_told_by_their_size(void **state)
+{
+	struct transport *t = NULL;
+	const char *log;
+	int ret;
+
+	driver.no_memory = true;
+	log_begin();
+	ret = open_queue(&t);
+	log = log_end();
+	assert_int_equal(ret, -ENOMEM);
+	assert_has(log, "4 requests (depth) of 8192 bytes (max_io)");
+	assert_one_line(log);
+}
+
 enum { NS_PER_S = 1000000000 };
 
 static void a_wait_with_a_deadline_ends_with_it(void **state)
@@ -578,6 +598,7 @@ int main(void)
 		queue_test(the_queue_ends_when_every_tag_is_aborted),
 		queue_test(a_refused_command_breaks_the_queue),
 		queue_test(a_refused_fetch_fails_the_open),
+		queue_test(buffers_that_do_not_fit_are_told_by_their_size),
 		queue_test(a_wait_with_a_deadline_ends_with_it),
 		queue_test(a_deadline_that_is_past_is_no_wait),
 		queue_test(the_clock_is_the_devices),
