@@ -90,14 +90,16 @@ static bool again(const struct script_memory *m, size_t before)
 }
 
 /*
- * Garbage is no reason to fail: see how much is alive. Once in a round, and
- * again after as much as pays for it: a handler may catch the error.
+ * Garbage is no reason to fail: see how much is alive. Once in a round, again
+ * after as much as pays for it, and once after each error that such a look has
+ * raised: what its handler held is garbage now, but if it has caught the error.
  */
 static bool has_room(struct script_memory *m, lua_State *L)
 {
+	bool paid = !m->looked || m->used >= m->alive + m->limit / 8;
 	size_t before;
 
-	if (m->full || (m->looked && m->used < m->alive + m->limit / 8))
+	if (m->full || (!paid && !m->raised))
 		return false;
 	do {
 		before = m->used;
@@ -106,8 +108,35 @@ static bool has_room(struct script_memory *m, lua_State *L)
 	m->looked = true;
 	m->alive = m->used;
 	m->emergency = too_little_left(m);
+	m->raised = m->emergency && paid;
+	m->hurry = 0;
 	m->ceiling = m->emergency ? m->limit / 4 * 5 : m->limit;
 	return !m->emergency;
+}
+
+/*
+ * Machine code sees no hook, but gives way when a collection has marked all that
+ * is alive. So the next step does as much, however little the others do: else a
+ * string that is doubled in a loop would be long beyond any limit by then. Not
+ * at each allocation: the library may have to make some more.
+ */
+static void hurry(struct script_memory *m)
+{
+	int pace;
+
+	if (m->used < m->hurry)
+		return;
+	m->hurry = m->used + m->limit / 8;
+	pace = lua_gc(m->L, LUA_GCSETSTEPMUL, 0); /* without end */
+	if (pace)
+		m->pace = pace;
+}
+
+static void calm_down(struct script_memory *m)
+{
+	if (m->pace)
+		(void)lua_gc(m->L, LUA_GCSETSTEPMUL, m->pace);
+	m->pace = 0;
 }
 
 /* A hook: the script has taken too much. */
@@ -115,9 +144,10 @@ static void too_much(lua_State *L, lua_Debug *ar)
 {
 	struct script_memory *m;
 
+	(void)lua_getallocf(L, (void **)&m);
+	calm_down(m);
 	if (in_library(L, ar))
 		return;
-	(void)lua_getallocf(L, (void **)&m);
 	lua_sethook(L, NULL, 0, 0);
 	if (m->used <= m->ceiling || has_room(m, L))
 		return;
@@ -128,6 +158,13 @@ static void too_much(lua_State *L, lua_Debug *ar)
 	lua_error(L);
 }
 
+/* The collector has come to its end by itself: who takes too much now is another. */
+static void end_of_alarm(struct script_memory *m)
+{
+	m->emergency = m->looked = false;
+	m->ceiling = m->limit;
+}
+
 static void *counted_alloc(void *data, void *ptr, size_t old_size, size_t new_size)
 {
 	struct script_memory *m = data;
@@ -135,9 +172,12 @@ static void *counted_alloc(void *data, void *ptr, size_t old_size, size_t new_si
 
 	if (p || new_size == 0)
 		m->used += new_size - old_size;
+	if (m->emergency && !too_little_left(m))
+		end_of_alarm(m);
 	if (m->used > m->ceiling && m->guarded && new_size > old_size) {
 		lua_gc(m->L, LUA_GCRESTART, 0); /* now, whatever the script has said */
 		lua_sethook(m->L, too_much, LUA_MASKCOUNT, 1); /* a signal handler may, too */
+		hurry(m);
 	}
 	return p;
 }
@@ -163,6 +203,7 @@ bool script_memory_enter(struct script_memory *m)
 {
 	/* What is resumed though the state is full may be what lets go: it needs a little. */
 	m->ceiling = m->full ? m->limit / 4 * 5 : m->limit;
+	m->hurry = 0;
 	m->guarded = true;
 	return !m->full;
 }
@@ -170,6 +211,7 @@ bool script_memory_enter(struct script_memory *m)
 void script_memory_leave(struct script_memory *m)
 {
 	m->guarded = false;
+	calm_down(m);
 	if (m->used > m->limit)
 		lua_sethook(m->L, NULL, 0, 0);
 }

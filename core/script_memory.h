@@ -19,6 +19,8 @@ struct script_memory {
 	int gc_ref;	    /* a function in the registry: lua_gc, to be called by lua_pcall */
 	size_t used, limit; /* bytes */
 	size_t ceiling;	    /* the limit, or more while an error is on its way up */
+	size_t hurry;	    /* a step of the collector does all it can when so much is used */
+	int pace;	    /* its own, while it does; or 0 */
 	size_t next;	    /* a collection begins, or goes on, when so much is used */
 	size_t last;	    /* used after the last step of a collection that is under way */
 	size_t alive;	    /* with `looked`: used after the last look */
@@ -26,6 +28,7 @@ struct script_memory {
 	bool guarded;	/* the script runs: it gets an error when it takes too much */
 	bool looked;	/* in this round, how much is alive */
 	bool emergency; /* and that was too much */
+	bool raised;	/* for which there was an error: what is alive may be less by now */
 	bool full;	/* the script holds too much, also between batches */
 	bool told;
 	unsigned pause; /* rounds until a state that is full is looked at again */
