@@ -164,18 +164,18 @@ static void take_wake(struct queue *q, const struct io_uring_cqe *cqe)
 	}
 }
 
-/* Is it a new request? */
-static bool take(struct queue *q, const struct io_uring_cqe *cqe)
+/* How many new requests it brings; their tags are put into `tags`. */
+static unsigned take(struct queue *q, const struct io_uring_cqe *cqe, uint16_t *tags)
 {
 	switch (kind_of(cqe)) {
 	case KIND_TAG:
-		return tags_take(q, cqe);
+		return q->way->take(q, cqe, tags);
 	case KIND_WAKE:
 		take_wake(q, cqe);
-		return false;
+		return 0;
 	default:
 		lane_end(&q->lane, io_uring_cqe_get_data(cqe), cqe->res);
-		return false;
+		return 0;
 	}
 }
 
@@ -183,8 +183,7 @@ static int queue_reap(struct transport *t, uint64_t deadline)
 {
 	struct queue *q = (struct queue *)t;
 	struct io_uring_cqe *cqe;
-	unsigned head, seen = 0;
-	int count = 0;
+	unsigned head, seen = 0, count = 0;
 	int ret;
 
 	if (q->broken)
@@ -198,11 +197,10 @@ static int queue_reap(struct transport *t, uint64_t deadline)
 	}
 	io_uring_for_each_cqe(&q->ring, head, cqe) {
 		seen++;
-		if (take(q, cqe))
-			t->shared.batch[count++] = (uint16_t)cqe->user_data;
+		count += take(q, cqe, &t->shared.batch[count]);
 	}
 	io_uring_cq_advance(&q->ring, seen);
-	return count;
+	return (int)count;
 }
 
 static void queue_answer(struct transport *t, uint16_t tag, int32_t result)
@@ -213,7 +211,7 @@ static void queue_answer(struct transport *t, uint16_t tag, int32_t result)
 		log_error("queue %u: bug: tag %u answered twice", t->shared.queue, tag);
 		return;
 	}
-	tags_commit(q, tag, result);
+	q->way->commit(q, tag, result);
 }
 
 /* Every reference to the character device must be gone, or DEL_DEV waits for it. */
@@ -259,6 +257,7 @@ int queue_open(struct transport **transport, const struct queue_config *cfg)
 	if (!q)
 		return ret;
 	q->base.ops = &queue_ops;
+	q->way = &queue_tags;
 	q->wake_fd = cfg->wake_fd;
 	q->epoch = cfg->epoch;
 	q->state = calloc(cfg->depth, sizeof(*q->state));
@@ -273,7 +272,7 @@ int queue_open(struct transport **transport, const struct queue_config *cfg)
 	if (ret == 0 && q->wake_fd >= 0)
 		watch_wake_fd(q);
 	if (ret == 0)
-		ret = tags_fetch(q);
+		ret = q->way->fetch(q);
 	if (ret < 0) {
 		tell_of_failure(cfg, ret);
 		queue_close(&q->base);

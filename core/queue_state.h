@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the files of a queue share: queue.c, which owns it, and queue_tags.c,
- * by which its tags go to the driver and come back. For them alone; queue
- * thread.
+ * What the files of a queue share: queue.c, which owns it, and the ways by
+ * which its tags go to the driver and come back (queue_tags.c). For them
+ * alone; queue thread.
  */
 #pragma once
 
@@ -19,8 +19,28 @@ enum tag_state {
 	TAG_OURS,     /* a request to answer */
 };
 
+struct queue;
+
+/* How tags go to the driver and come back. */
+struct queue_way {
+	/* Give every tag to the driver; after this START_DEV may be sent. 0 or -errno. */
+	int (*fetch)(struct queue *q);
+
+	/*
+	 * A completion of KIND_TAG. The tags of new requests, which are filled,
+	 * are put into `tags`; returns how many.
+	 */
+	unsigned (*take)(struct queue *q, const struct io_uring_cqe *cqe, uint16_t *tags);
+
+	/* Answer `tag`, which is ours, and give it back to the driver. */
+	void (*commit)(struct queue *q, uint16_t tag, int32_t result);
+};
+
+extern const struct queue_way queue_tags; /* a command for each tag */
+
 struct queue {
 	struct transport base;
+	const struct queue_way *way;
 	struct io_uring ring;
 	struct lane lane;
 	const uint8_t *descs;
@@ -56,12 +76,3 @@ void queue_lose_ring(struct queue *q);
 
 /* The request of `tag`, as the driver's descriptor says it. The driver has filled that. */
 void queue_fill_request(struct queue *q, uint16_t tag);
-
-/* Give every tag to the driver; after this START_DEV may be sent. 0 or -errno. */
-int tags_fetch(struct queue *q);
-
-/* Answer `tag`, which is ours, and give it back to the driver. */
-void tags_commit(struct queue *q, uint16_t tag, int32_t result);
-
-/* A completion of KIND_TAG. Is it a new request? Then that of its tag is filled. */
-bool tags_take(struct queue *q, const struct io_uring_cqe *cqe);

@@ -34,7 +34,7 @@ static void give_to_driver(struct queue *q, uint16_t tag, uint32_t op, int32_t r
 }
 
 /* START_DEV waits for every tag, for ever; so a fetch that was refused must be seen here. */
-int tags_fetch(struct queue *q)
+static int tags_fetch(struct queue *q)
 {
 	struct io_uring_cqe *cqe;
 	unsigned head;
@@ -55,7 +55,7 @@ int tags_fetch(struct queue *q)
 	return 0;
 }
 
-bool tags_take(struct queue *q, const struct io_uring_cqe *cqe)
+static unsigned tags_take(struct queue *q, const struct io_uring_cqe *cqe, uint16_t *tags)
 {
 	uint16_t tag = (uint16_t)cqe->user_data;
 	int res = cqe->res;
@@ -65,7 +65,8 @@ bool tags_take(struct queue *q, const struct io_uring_cqe *cqe)
 		q->ours++;
 		q->state[tag] = TAG_OURS;
 		queue_fill_request(q, tag);
-		return true;
+		*tags = tag;
+		return 1;
 	}
 	q->state[tag] = TAG_GONE;
 	if (res != UBLK_IO_RES_ABORT) {
@@ -73,11 +74,17 @@ bool tags_take(struct queue *q, const struct io_uring_cqe *cqe)
 			  strerror(-res));
 		q->broken = true;
 	}
-	return false;
+	return 0;
 }
 
-void tags_commit(struct queue *q, uint16_t tag, int32_t result)
+static void tags_commit(struct queue *q, uint16_t tag, int32_t result)
 {
 	q->ours--;
 	give_to_driver(q, tag, UBLK_U_IO_COMMIT_AND_FETCH_REQ, result);
 }
+
+const struct queue_way queue_tags = {
+	.fetch = tags_fetch,
+	.take = tags_take,
+	.commit = tags_commit,
+};
