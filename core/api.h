@@ -160,6 +160,9 @@ struct ul_range {
 	double first, limit;
 };
 
+/* What a script may leave to the program. */
+enum ul_choice { UL_AUTO = 0, UL_NO = 1, UL_YES = 2 };
+
 /*
  * The device that a script describes. Lua checks the kinds of its fields,
  * core/params.c their ranges. Zero means "not said" for every number.
@@ -192,6 +195,7 @@ struct ul_device {
 	uint8_t volatile_cache;
 	uint8_t fua;
 	uint8_t partition_scan;
+	uint8_t batch;	 /* enum ul_choice: many tags in one command */
 	uint8_t direct;	 /* UL_BACKING_FILE: past the host's page cache */
 	char path[4096]; /* likewise */
 };

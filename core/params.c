@@ -292,11 +292,21 @@ int params_kept(const struct ublk_params *asked, const struct ublk_params *kept,
 
 int params_flags(const struct ul_device *dev, uint64_t offered, const char *name, uint64_t *flags)
 {
+	uint64_t lacking;
+
 	*flags = dev->partition_scan ? 0 : UBLK_F_NO_AUTO_PART_SCAN;
-	if (!(*flags & ~offered))
-		return 0;
-	log_error("%s: partition_scan = false: this kernel's ublk driver always scans (it has no "
-		  "NO_AUTO_PART_SCAN, see `ublk-lua features`; Linux 7.0 has)",
-		  name);
-	return -EOPNOTSUPP;
+	if (dev->batch == UL_YES)
+		*flags |= UBLK_F_BATCH_IO;
+	lacking = *flags & ~offered;
+	if (dev->batch == UL_AUTO)
+		*flags |= UBLK_F_BATCH_IO & offered;
+	if (lacking & UBLK_F_NO_AUTO_PART_SCAN)
+		log_error("%s: partition_scan = false: this kernel's ublk driver always scans (it "
+			  "has no NO_AUTO_PART_SCAN, see `ublk-lua features`; Linux 7.0 has)",
+			  name);
+	else if (lacking)
+		log_error("%s: batch = true: this kernel's ublk driver has no BATCH_IO (see "
+			  "`ublk-lua features`; Linux 7.0 has); leave it out",
+			  name);
+	return lacking ? -EOPNOTSUPP : 0;
 }

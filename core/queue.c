@@ -54,11 +54,18 @@ static int open_ring(struct queue *q, const struct queue_config *cfg)
 		IORING_SETUP_COOP_TASKRUN,
 		0,
 	};
+	/* One for each tag, which has one operation at a time, and the poll. */
+	unsigned entries = cfg->depth + 1;
+	/* In batches tags come by completions that had no entry. */
+	unsigned completions = 2 * entries + (cfg->flags & UBLK_F_BATCH_IO ? 2 * cfg->depth : 0);
 	int ret = -EINVAL;
 
-	for (unsigned i = 0; ret == -EINVAL && i < sizeof(flags) / sizeof(flags[0]); i++)
-		/* One for each tag, which has one operation at a time, and the poll. */
-		ret = io_uring_queue_init(cfg->depth + 1, &q->ring, flags[i]);
+	for (unsigned i = 0; ret == -EINVAL && i < sizeof(flags) / sizeof(flags[0]); i++) {
+		struct io_uring_params params = { .flags = flags[i] | IORING_SETUP_CQSIZE,
+						  .cq_entries = completions };
+
+		ret = io_uring_queue_init_params(entries, &q->ring, &params);
+	}
 	if (ret < 0)
 		return ret;
 	q->ring_open = true;
@@ -92,13 +99,14 @@ static int submit_and_wait(struct queue *q, uint64_t deadline)
 		.tv_sec = (long long)(left / CLOCK_SECOND),
 		.tv_nsec = (long long)(left % CLOCK_SECOND),
 	};
+	unsigned wanted = q->at_once + 1;
 	struct io_uring_cqe *cqe;
 
 	if (deadline == UINT64_MAX)
-		return io_uring_submit_and_wait(&q->ring, 1);
+		return io_uring_submit_and_wait(&q->ring, wanted);
 	if (!left)
 		return io_uring_submit_and_get_events(&q->ring);
-	return io_uring_submit_and_wait_timeout(&q->ring, &cqe, 1, &timeout, NULL);
+	return io_uring_submit_and_wait_timeout(&q->ring, &cqe, wanted, &timeout, NULL);
 }
 
 int queue_submit(struct queue *q, uint64_t deadline)
@@ -190,6 +198,8 @@ static int queue_reap(struct transport *t, uint64_t deadline)
 		return -EIO;
 	if (!q->fetching && !q->ours && !q->lane.flying)
 		return -ENODEV;
+	if (q->way->hand_in)
+		deadline = q->way->hand_in(q, deadline);
 	ret = queue_submit(q, deadline);
 	if (ret < 0) {
 		log_error("queue %u: io_uring: %s", t->shared.queue, strerror(-ret));
@@ -223,6 +233,8 @@ static void queue_close(struct transport *t)
 		io_uring_unregister_files(&q->ring);
 		io_uring_queue_exit(&q->ring);
 	}
+	if (q->way->close)
+		q->way->close(q);
 	if (q->descs)
 		munmap((void *)q->descs, q->descs_len);
 	transport_free(t);
@@ -257,7 +269,8 @@ int queue_open(struct transport **transport, const struct queue_config *cfg)
 	if (!q)
 		return ret;
 	q->base.ops = &queue_ops;
-	q->way = &queue_tags;
+	q->flags = cfg->flags;
+	q->way = q->flags & UBLK_F_BATCH_IO ? &queue_batch : &queue_tags;
 	q->wake_fd = cfg->wake_fd;
 	q->epoch = cfg->epoch;
 	q->state = calloc(cfg->depth, sizeof(*q->state));

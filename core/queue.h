@@ -13,6 +13,7 @@ struct queue_config {
 	unsigned queue;
 	unsigned depth;	  /* as the driver gave it back */
 	uint32_t max_io;  /* likewise */
+	uint64_t flags;	  /* UBLK_F_*, likewise */
 	int wake_fd;	  /* eventfd, non-blocking: written to, reap returns; -1: none */
 	uint64_t epoch;	  /* CLOCK_MONOTONIC in ns at which the device's clock is 0 */
 	const int *files; /* of the backend, for its operations in the queue's ring */

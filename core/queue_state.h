@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What the files of a queue share: queue.c, which owns it, and the ways by
- * which its tags go to the driver and come back (queue_tags.c). For them
- * alone; queue thread.
+ * which its tags go to the driver and come back (queue_tags.c, queue_batch.c).
+ * For them alone; queue thread.
  */
 #pragma once
 
@@ -17,6 +17,7 @@ enum tag_state {
 	TAG_GONE = 0, /* no command with the driver, no request with us: before start, after end */
 	TAG_FETCHING, /* the driver has it */
 	TAG_OURS,     /* a request to answer */
+	TAG_ANSWERED, /* its answer is on the way; whether the driver takes it is not known yet */
 };
 
 struct queue;
@@ -34,13 +35,25 @@ struct queue_way {
 
 	/* Answer `tag`, which is ours, and give it back to the driver. */
 	void (*commit)(struct queue *q, uint16_t tag, int32_t result);
+
+	/*
+	 * The round's last, and NULL where it is not needed: hand in what was
+	 * collected. Returns how long the wait may be, `deadline` at most.
+	 */
+	uint64_t (*hand_in)(struct queue *q, uint64_t deadline);
+
+	/* Free what fetch has taken; NULL where that is nothing. After the ring's end. */
+	void (*close)(struct queue *q);
 };
 
-extern const struct queue_way queue_tags; /* a command for each tag */
+extern const struct queue_way queue_tags;  /* a command for each tag */
+extern const struct queue_way queue_batch; /* one for many, UBLK_F_BATCH_IO */
 
 struct queue {
 	struct transport base;
 	const struct queue_way *way;
+	struct batch *batch; /* queue_batch.c's own */
+	uint64_t flags;	     /* UBLK_F_* of the device */
 	struct io_uring ring;
 	struct lane lane;
 	const uint8_t *descs;
@@ -49,7 +62,8 @@ struct queue {
 	int wake_fd;	      /* -1: none */
 	uint64_t epoch;	      /* CLOCK_MONOTONIC, ns, when the device started */
 	unsigned fetching;    /* tags that the driver has */
-	unsigned ours;	      /* requests that are owed an answer */
+	unsigned ours;	      /* requests whose answer the driver has not taken */
+	unsigned at_once;     /* completions that the next submit brings itself: no need to wait */
 	unsigned wake_errors; /* in a row, of the poll of wake_fd */
 	bool ring_open;
 	bool broken; /* the driver refused a command: the queue can't go on */

@@ -136,6 +136,7 @@ static int start_worker(struct server *s, unsigned queue)
 			.queue = queue,
 			.depth = info->queue_depth,
 			.max_io = info->max_io_buf_bytes,
+			.flags = info->flags,
 			.wake_fd = s->wake_fds[queue],
 			.epoch = s->epoch,
 		},

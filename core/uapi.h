@@ -38,6 +38,10 @@ struct ublksrv_ctrl_cmd {
 
 #define UBLK_FEATURES_LEN 8
 
+#define UBLK_F_SUPPORT_ZERO_COPY (1ULL << 0)
+#define UBLK_F_USER_COPY	 (1ULL << 7)
+#define UBLK_F_AUTO_BUF_REG	 (1ULL << 11)
+#define UBLK_F_BATCH_IO		 (1ULL << 15)
 #define UBLK_F_NO_AUTO_PART_SCAN (1ULL << 18)
 
 #define UBLK_S_DEV_LIVE 1
@@ -69,6 +73,36 @@ struct ublksrv_io_cmd {
 
 #define UBLK_U_IO_FETCH_REQ	       _IOWR('u', 0x20, struct ublksrv_io_cmd)
 #define UBLK_U_IO_COMMIT_AND_FETCH_REQ _IOWR('u', 0x21, struct ublksrv_io_cmd)
+
+/*
+ * A device with UBLK_F_BATCH_IO takes these instead. PREP and COMMIT have an
+ * array of nr_elem elements of elem_bytes at the SQE's addr; FETCH is multishot
+ * and gives tags, u16 each, in provided buffers.
+ */
+struct ublk_batch_io {
+	uint16_t q_id;
+	uint16_t flags;
+	uint16_t nr_elem;
+	uint8_t elem_bytes;
+	uint8_t reserved;
+	uint64_t reserved2;
+};
+
+#define UBLK_BATCH_F_HAS_BUF_ADDR	   (1 << 1)
+#define UBLK_BATCH_F_AUTO_BUF_REG_FALLBACK (1 << 2)
+
+/* An element begins with this; with HAS_BUF_ADDR a uint64_t follows, the address. */
+struct ublk_elem_header {
+	uint16_t tag;
+	uint16_t buf_index; /* with UBLK_F_AUTO_BUF_REG */
+	int32_t result;	    /* COMMIT: as in ublksrv_io_cmd */
+};
+
+#define UBLK_U_IO_PREP_IO_CMDS	 _IOWR('u', 0x25, struct ublk_batch_io)
+#define UBLK_U_IO_COMMIT_IO_CMDS _IOWR('u', 0x26, struct ublk_batch_io)
+#define UBLK_U_IO_FETCH_IO_CMDS	 _IOWR('u', 0x27, struct ublk_batch_io)
+
+#define UBLK_MAX_BATCH_TAGS 128 /* in one completion of FETCH */
 
 #define UBLK_IO_RES_OK	  0
 #define UBLK_IO_RES_ABORT (-ENODEV)
@@ -171,6 +205,11 @@ static_assert(offsetof(struct ublksrv_ctrl_dev_info, owner_uid) == 40, "dev_info
 static_assert(sizeof(struct ublksrv_io_cmd) == 16, "ublksrv_io_cmd");
 static_assert(offsetof(struct ublksrv_io_cmd, result) == 4, "io_cmd.result");
 static_assert(offsetof(struct ublksrv_io_cmd, addr) == 8, "io_cmd.addr");
+static_assert(sizeof(struct ublk_batch_io) == 16, "ublk_batch_io");
+static_assert(offsetof(struct ublk_batch_io, nr_elem) == 4, "batch_io.nr_elem");
+static_assert(offsetof(struct ublk_batch_io, elem_bytes) == 6, "batch_io.elem_bytes");
+static_assert(sizeof(struct ublk_elem_header) == 8, "ublk_elem_header");
+static_assert(offsetof(struct ublk_elem_header, result) == 4, "elem_header.result");
 static_assert(sizeof(struct ublksrv_io_desc) == 24, "ublksrv_io_desc");
 static_assert(offsetof(struct ublksrv_io_desc, start_sector) == 8, "io_desc.start_sector");
 static_assert(sizeof(struct ublk_param_basic) == 32, "ublk_param_basic");
@@ -190,3 +229,4 @@ static_assert(UBLK_U_CMD_START_DEV == 0xc0207506, "START_DEV");
 static_assert(UBLK_U_CMD_GET_FEATURES == 0x80207513, "GET_FEATURES");
 static_assert(UBLK_U_IO_FETCH_REQ == 0xc0107520, "FETCH_REQ");
 static_assert(UBLK_U_IO_COMMIT_AND_FETCH_REQ == 0xc0107521, "COMMIT_AND_FETCH_REQ");
+static_assert(UBLK_U_IO_FETCH_IO_CMDS == 0xc0107527, "FETCH_IO_CMDS");

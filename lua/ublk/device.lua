@@ -49,6 +49,12 @@ local function boolean(name, value)
   return value
 end
 
+local choices = { [true] = C.UL_YES, [false] = C.UL_NO, auto = C.UL_AUTO }
+
+local function choice(name, value)
+  return choices[value] or text.refuse(name, value, 'true, false or "auto"')
+end
+
 -- Script's field → field of struct ul_device, and how to read it.
 local fields = {
   size = { "size", device_size },
@@ -74,6 +80,7 @@ local fields = {
   volatile_cache = { "volatile_cache", boolean },
   fua = { "fua", boolean },
   partition_scan = { "partition_scan", boolean },
+  batch = { "batch", choice },
 }
 
 local Backing = {}

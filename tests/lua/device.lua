@@ -57,6 +57,12 @@ function M.test_booleans_go_to_their_fields()
   end
 end
 
+function M.test_a_choice_may_be_left_to_the_program()
+  lu.assertEquals(describe({ batch = true }).batch, C.UL_YES)
+  lu.assertEquals(describe({ batch = false }).batch, C.UL_NO)
+  lu.assertEquals(describe({ batch = "auto" }).batch, C.UL_AUTO)
+end
+
 function M.test_what_is_not_said_is_left_open()
   local c = describe {}
   lu.assertEquals(c.size, 0)
@@ -73,6 +79,7 @@ function M.test_what_is_not_said_is_left_open()
   lu.assertEquals(c.fua, 1)
   lu.assertEquals({ c.max_discard, c.max_write_zeroes }, { 2 ^ 30, 2 ^ 30 })
   lu.assertEquals(c.partition_scan, 1)
+  lu.assertEquals(c.batch, C.UL_AUTO)
   lu.assertEquals({ c.chunk, c.virt_boundary, c.dma_alignment, c.max_segments }, { 0, 0, 0, 0 })
 end
 
@@ -126,6 +133,7 @@ function M.test_wrong_kinds_name_the_field_and_the_value()
     { { max_discard = "4G" }, 'max_discard = "4G": needs a size from 0 to 4G' },
     { { max_segments = "8" }, 'max_segments = "8": needs a whole number' },
     { { partition_scan = "no" }, 'partition_scan = "no": needs true or false' },
+    { { batch = "on" }, 'batch = "on": needs true, false or "auto"' },
     { { queues = 0 }, "queues = 0: needs a whole number from 1" },
     { { queues = 1.5 }, "queues = 1.5: needs a whole number" },
     { { queues = "2" }, 'queues = "2": needs a whole number' },

@@ -460,9 +460,34 @@ static void scan_is_left_out_where_the_driver_can(void **state)
 	assert_one_line(message);
 }
 
+static void batches_are_used_where_the_driver_has_them(void **state)
+{
+	struct ul_device dev = { .partition_scan = 1 };
+	const char *message;
+	uint64_t flags;
+
+	assert_int_equal(params_flags(&dev, ~0ULL, "test.lua", &flags), 0);
+	assert_int_equal(flags, 1 << 15);
+	assert_int_equal(params_flags(&dev, ~(1ULL << 15), "test.lua", &flags), 0);
+	assert_int_equal(flags, 0);
+	dev.batch = UL_NO;
+	assert_int_equal(params_flags(&dev, ~0ULL, "test.lua", &flags), 0);
+	assert_int_equal(flags, 0);
+	dev.batch = UL_YES;
+	assert_int_equal(params_flags(&dev, 1 << 15, "test.lua", &flags), 0);
+	assert_int_equal(flags, 1 << 15);
+	log_begin();
+	assert_int_equal(params_flags(&dev, ~(1ULL << 15), "test.lua", &flags), -EOPNOTSUPP);
+	message = log_end();
+	assert_has(message, "test.lua: batch = true: this kernel's ublk driver has no BATCH_IO");
+	assert_has(message, "Linux 7.0 has");
+	assert_one_line(message);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(batches_are_used_where_the_driver_has_them),
 		cmocka_unit_test(what_is_left_open_gets_defaults),
 		cmocka_unit_test(what_hangs_on_another_field_follows_it),
 		cmocka_unit_test(what_is_said_is_kept),

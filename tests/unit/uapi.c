@@ -27,6 +27,9 @@ static void io_commands_have_the_drivers_numbers(void **state)
 {
 	assert_int_equal(UBLK_U_IO_FETCH_REQ, 0xc0107520);
 	assert_int_equal(UBLK_U_IO_COMMIT_AND_FETCH_REQ, 0xc0107521);
+	assert_int_equal(UBLK_U_IO_PREP_IO_CMDS, 0xc0107525);
+	assert_int_equal(UBLK_U_IO_COMMIT_IO_CMDS, 0xc0107526);
+	assert_int_equal(UBLK_U_IO_FETCH_IO_CMDS, 0xc0107527);
 	assert_int_equal(IORING_OP_URING_CMD, 46);
 }
 
@@ -64,7 +67,13 @@ static void attributes_have_the_drivers_bits(void **state)
 	assert_int_equal(UBLK_PARAM_TYPE_DISCARD, 2);
 	assert_int_equal(UBLK_PARAM_TYPE_DMA_ALIGN, 16);
 	assert_int_equal(UBLK_PARAM_TYPE_SEGMENT, 32);
+	assert_int_equal(UBLK_F_SUPPORT_ZERO_COPY, 1);
+	assert_int_equal(UBLK_F_USER_COPY, 0x80);
+	assert_int_equal(UBLK_F_AUTO_BUF_REG, 0x800);
+	assert_int_equal(UBLK_F_BATCH_IO, 0x8000);
 	assert_int_equal(UBLK_F_NO_AUTO_PART_SCAN, 0x40000);
+	assert_int_equal(UBLK_BATCH_F_HAS_BUF_ADDR, 2);
+	assert_int_equal(UBLK_BATCH_F_AUTO_BUF_REG_FALLBACK, 4);
 }
 
 static void limits_are_the_drivers(void **state)
@@ -73,6 +82,7 @@ static void limits_are_the_drivers(void **state)
 	assert_int_equal(UBLK_MAX_NR_QUEUES, 4096);
 	assert_int_equal(UBLK_MAX_IO_BYTES, 32 << 20);
 	assert_int_equal(UBLK_MIN_SEGMENT_SIZE, 4096);
+	assert_int_equal(UBLK_MAX_BATCH_TAGS, 128);
 }
 
 int main(void)
