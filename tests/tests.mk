@@ -30,6 +30,8 @@ $(TEST_OBJECTS): $(TEST_DIR)/%.o: tests/%.c Makefile tests/tests.mk
 # Functions that a test takes the place of.
 WRAP_queue       := mmap io_uring_submit_and_wait io_uring_submit_and_wait_timeout \
                     io_uring_submit_and_get_events
+WRAP_queue_batch := io_uring_submit_and_wait io_uring_submit_and_wait_timeout \
+                    io_uring_submit_and_get_events io_uring_register_buf_ring
 WRAP_backend_mem := mmap
 WRAP_file_start  := lane_start file_serve
 
