@@ -146,6 +146,15 @@ static int check_size(const struct ul_device *dev, const char *name)
 	return 0;
 }
 
+/* A single tag makes no batch: the driver's fifo of tags has two places at least. */
+static int check_batch(const struct ul_device *dev, const char *name)
+{
+	if (dev->batch != UL_YES || dev->depth > 1)
+		return 0;
+	log_error("%s: batch = true: with depth = 1 there are no batches", name);
+	return -EINVAL;
+}
+
 static int check_queues(const struct ul_device *dev, const char *name)
 {
 	if (dev->queues > UBLK_MAX_NR_QUEUES) {
@@ -194,6 +203,8 @@ int params_complete(struct ul_device *dev, const char *name)
 		ret = check_size(dev, name);
 	if (ret == 0)
 		ret = check_queues(dev, name);
+	if (ret == 0)
+		ret = check_batch(dev, name);
 	if (ret == 0)
 		ret = check_limits(dev, name, page);
 	if (ret == 0)
@@ -298,7 +309,7 @@ int params_flags(const struct ul_device *dev, uint64_t offered, const char *name
 	if (dev->batch == UL_YES)
 		*flags |= UBLK_F_BATCH_IO;
 	lacking = *flags & ~offered;
-	if (dev->batch == UL_AUTO)
+	if (dev->batch == UL_AUTO && dev->depth != 1)
 		*flags |= UBLK_F_BATCH_IO & offered;
 	if (lacking & UBLK_F_NO_AUTO_PART_SCAN)
 		log_error("%s: partition_scan = false: this kernel's ublk driver always scans (it "

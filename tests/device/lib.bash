@@ -88,6 +88,10 @@ tasks_in_d_state() { ps -eLo stat=,pid=,args= | awk '$1 ~ /^D/ && $3 !~ /^\[/'; 
 
 nothing_in_d_state() { [[ -z $(tasks_in_d_state) ]]; }
 
+# since VERSION: is this kernel as new? What its driver has is not asked of the program, so that
+# the two can be compared.
+since() { [[ $(printf '%s\n' "$1" "$(uname -r)" | sort -V | head -n 1) == "$1" ]]; }
+
 no_block_devices() { ! compgen -G '/dev/ublkb*' >/dev/null; }
 
 # A server that was killed leaves its /dev/ublkcN, dead, until somebody deletes it: a test counts

@@ -20,9 +20,6 @@ limits() {
   done
 }
 
-# What the driver has is asked of the program nowhere here, so that the two can be compared.
-since() { [[ $(printf '%s\n' "$1" "$(uname -r)" | sort -V | head -n 1) == "$1" ]]; }
-
 # refused FIELD TEXT…: the script ends with one line that names the field, and leaves no device.
 refused() {
   run --separate-stderr "$program" "$script" -- true

@@ -148,6 +148,9 @@ static void depth_is_up_to_4096(void **state)
 	assert_accepted((struct ul_device){ .size = 512, .depth = 1 });
 	assert_accepted((struct ul_device){ .size = 512, .depth = 4096 });
 	assert_refused((struct ul_device){ .size = 512, .depth = 4097 }, "depth = 4097");
+	assert_accepted((struct ul_device){ .size = 512, .depth = 2, .batch = UL_YES });
+	assert_refused((struct ul_device){ .size = 512, .depth = 1, .batch = UL_YES },
+		       "batch = true: with depth = 1");
 }
 
 static void max_io_is_whole_pages_up_to_32M(void **state)
@@ -470,7 +473,11 @@ static void batches_are_used_where_the_driver_has_them(void **state)
 	assert_int_equal(flags, 1 << 15);
 	assert_int_equal(params_flags(&dev, ~(1ULL << 15), "test.lua", &flags), 0);
 	assert_int_equal(flags, 0);
+	dev.depth = 1; /* the driver refuses that */
+	assert_int_equal(params_flags(&dev, ~0ULL, "test.lua", &flags), 0);
+	assert_int_equal(flags, 0);
 	dev.batch = UL_NO;
+	dev.depth = 2;
 	assert_int_equal(params_flags(&dev, ~0ULL, "test.lua", &flags), 0);
 	assert_int_equal(flags, 0);
 	dev.batch = UL_YES;
