@@ -2,7 +2,7 @@
 # How each family of contenders is started and ended. start_FAMILY ARG… leaves the device in
 # $node, the bytes it must have in $expected_size and its hardware queues in $expected_queues, or
 # returns 1; stop_FAMILY may be called whatever became of the start. Both write to $log.
-# Uses $queues, $size, $file, $tmp and, for pinning, `server` of place.bash.
+# Uses $queues, $size, $file, $tmp and is_as_meant of `guest`, and for pinning place.bash.
 
 child='' # process id of a server that is our child
 
@@ -85,6 +85,7 @@ start_null_blk() {
     echo $((size >> 20)) >"$null_blk/size"
     echo 512 >"$null_blk/blocksize"
     echo "$queues" >"$null_blk/submit_queues"
+    echo 0 >"$null_blk/poll_queues" # else it has one more
     echo 128 >"$null_blk/hw_queue_depth"
     echo 1 >"$null_blk/power"
   } >>"$log" 2>&1 || return 1
@@ -97,7 +98,7 @@ stop_null_blk() {
 
 start_dm() {
   local table
-  start_null_blk || return 1
+  if ! start_null_blk || ! is_as_meant; then return 1; fi
   case $1 in
   flakey) table="0 $((size / 512)) flakey $node 0 60 0" ;; # up for ever
   delay) table="0 $((size / 512)) delay $node 0 0" ;;      # by 0 ms
