@@ -57,12 +57,14 @@ holds() { jq -e ".device | $1" "$BATS_TEST_TMPDIR/json" >&2; }
   cat >>"$said" <<'END'
 {"kind":"counts","contender":"null","requests":1000,"sqes":1000,"enters":125,"other_calls":3}
 {"kind":"left out","contender":"kublk","why":"no path"}
+{"kind":"host","cpus":2,"seconds":100,"others":50}
 END
   run -0 summarize
   [[ $output == *"Linux 7.3.4, 2 CPUs; 3 rounds of 500 ms"* ]]
   grep -E '^  null +1234 +1234 +1234 +1\.00 +1\.00 +1\.00$' <<<"$output"
   grep -E '^  null +0\.125 +1\.000 +0\.003$' <<<"$output"
   grep -Fx 'left out: kublk: no path' <<<"$output"
+  grep -Fx 'Other programs took 25 % of the machine meanwhile.' <<<"$output"
 }
 
 @test "a contender that failed is an error, after the table" {

@@ -25,6 +25,7 @@ of("run") as $list
 | (reduce $list[] as $r ({}; .[$r.contender][$r.workload][$r.round | tostring] = $r.iops)) as $runs
 | of("guest")[0] + {
   rounds: ($list | map(.round) | max),
+  others: (of("host")[0] | if . then .others / .seconds / .cpus else null end),
   workloads: [ $workloads | split("\n")[] | words | select(length == 6)
     | { name: .[0], rw: .[1], block: .[2], depth: (.[3] | tonumber), jobs: (.[4] | tonumber),
         queues: (.[5] | tonumber) } ],

@@ -39,6 +39,7 @@ def counted:
 
 . as $all
 | "Devices: Linux \(.kernel), \(.cpus) CPUs; \(.rounds | count("round")) of \(.run_ms) ms",
+  (.others | select(.) | "Other programs took \([. * 100, 0] | max | fixed(0)) % of the machine meanwhile."),
   "With one queue servers and kernel workers are on CPU 0, clients on CPU 1; with two on both.",
   "null_blk and dm-* work in the client's own context, on its CPU; with two queues loop has one.",
   (.workloads[] as $w | $all | workload($w)),
