@@ -3,29 +3,32 @@
 # (families.bash), the features of the kernel's ublk driver that it needs, and what the family is
 # told. Names before a colon are devices, after it is the way that data takes.
 
-# How data gets to and from a ublk server, what the driver must offer for it, its bit among a
-# device's flags, and how kublk is told.
+# How requests and their data get to a ublk server and back: what the driver must offer for it, its
+# bits among a device's flags, kublk's options (with commas), and the fields of a device of ours.
 modes() {
   cat <<'END'
-copy        -                  0       -
-user        USER_COPY          0x80    -u
-zero        SUPPORT_ZERO_COPY  0x1     -z
-auto        AUTO_BUF_REG       0x800   --auto_zc
-batch       BATCH_IO           0x8000  -b
+copy            -                  0       -             mode = 'copy', batch = false
+get_data        NEED_GET_DATA      0x4     -g            mode = 'get_data', batch = false
+user_copy       USER_COPY          0x80    -u            mode = 'user_copy', batch = false
+zero_copy       SUPPORT_ZERO_COPY  0x1     -z            mode = 'zero_copy', batch = false
+auto_buf        AUTO_BUF_REG       0x800   --auto_zc     mode = 'auto_buf', batch = false
+batch           BATCH_IO           0x8000  -b            mode = 'copy', batch = true
+batch_auto_buf  BATCH_IO           0x8800  -b,--auto_zc  mode = 'auto_buf', batch = true
 END
 }
 
-# Those that this program can be told, as `mode`; without one it is what the program chooses.
+# Those that this program can be told. Without a mode a device has what the program chooses.
 readonly our_modes=''
 
-# This program: a device's fields, but for size and queues. F is a handler that lets all pass.
+# This program: in the second column, whether in each mode too; then a device's fields, but for
+# size and queues. F is a handler that lets all pass.
 ours() {
   cat <<'END'
-null        backing = ublk.null()
-pass        backing = ublk.null(), read = F, write = F
-other       backing = ublk.null(), discard = F
-mem         backing = ublk.mem()
-file        backing = ublk.file(FILE)
+null   each  backing = ublk.null()
+pass   -     backing = ublk.null(), read = F, write = F
+other  -     backing = ublk.null(), discard = F
+mem    -     backing = ublk.mem()
+file   each  backing = ublk.file(FILE)
 END
 }
 
@@ -40,25 +43,25 @@ dm-delay        dm          -  delay
 END
 }
 
-kublk_contenders() {
-  local mode feature bit option
-  [ -n "${KUBLK-}" ] || return 0
-  while read -r mode feature bit option; do
-    [ "$option" != - ] || option=
-    echo "kublk-null:$mode kublk $feature $bit -t null $option"
-    echo "kublk-loop:$mode kublk $feature $bit -t loop $option"
-  done < <(modes)
+our_contenders() {
+  local name each fields mode feature told
+  while read -r name each fields; do
+    echo "$name ours - $fields"
+    [ "$each" = each ] || continue
+    while read -r mode feature _ _ told; do
+      [[ " $our_modes " != *" $mode "* ]] || echo "$name:$mode ours $feature $told, $fields"
+    done < <(modes)
+  done < <(ours)
 }
 
-our_contenders() {
-  local name fields mode feature
-  while read -r name fields; do
-    echo "$name ours - $fields"
-    for mode in $our_modes; do
-      feature=$(modes | awk -v mode="$mode" '$1 == mode { print $2 }')
-      echo "$name:$mode ours $feature mode = '$mode', $fields"
-    done
-  done < <(ours)
+kublk_contenders() {
+  local mode feature bits options
+  [ -n "${KUBLK-}" ] || return 0
+  while read -r mode feature bits options _; do
+    [ "$options" != - ] || options=
+    echo "kublk-null:$mode kublk $feature $bits -t null ${options//,/ }"
+    echo "kublk-loop:$mode kublk $feature $bits -t loop ${options//,/ }"
+  done < <(modes)
 }
 
 contenders() {

@@ -21,7 +21,7 @@ node_or_end() { [ -s "$tmp/node" ] || has_ended "$child"; }
 stop_ours() { end_child; }
 
 start_kublk() {
-  local bit=$1 flags id_line
+  local bits=$1 flags id_line
   shift
   case $* in
   *loop*) set -- "$@" "$file" ;;
@@ -34,7 +34,7 @@ start_kublk() {
   node=/dev/ublkb$id_line
   # It does not say when the driver gave it less than it had asked for.
   flags=$(sed -n 's/.* flags \(0x[0-9a-f]*\) .*/\1/p' "$tmp/kublk")
-  (((flags & bit) == bit)) || { echo "its flags are $flags, without $bit" >>"$log" && return 1; }
+  (((flags & bits) == bits)) || { echo "its flags are $flags, without $bits" >>"$log" && return 1; }
 }
 
 stop_kublk() {
