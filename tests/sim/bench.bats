@@ -76,9 +76,8 @@ END
 
 # names_what_is_there MODES: with this program in those modes.
 names_what_is_there() (
-  sed "s/^readonly our_modes=.*/our_modes='$1'/" tests/bench/device/contenders.bash \
-    >"$BATS_TEST_TMPDIR/contenders.bash"
-  . "$BATS_TEST_TMPDIR/contenders.bash"
+  # shellcheck source=/dev/null
+  . <(sed "s/^readonly our_modes=.*/our_modes='$1'/" tests/bench/device/contenders.bash)
   . tests/bench/device/workloads.bash
   . tests/bench/device/comparisons.bash
   KUBLK=/somewhere contenders >"$BATS_TEST_TMPDIR/contenders"
@@ -94,7 +93,8 @@ names_what_is_there() (
 )
 
 @test "every comparison names contenders and workloads that there are" {
-  . tests/bench/device/contenders.bash
-  names_what_is_there "$our_modes"
-  names_what_is_there "$(modes | awk '{ printf "%s ", $1 }')"
+  local every
+  every=$(. tests/bench/device/contenders.bash && modes | awk '{ printf "%s ", $1 }')
+  names_what_is_there ''
+  names_what_is_there "$every"
 }
