@@ -1,5 +1,5 @@
 # Makes the guest's lines of JSON into what --json keeps: minimum, median and maximum of each cell,
-# of its ratio to C null in the same round, and of each comparison, with "holds" or "misses".
+# of its ratio to C null in the same round, and of each comparison, with "holds", "misses", or "noise".
 # Takes the lines as an array, and as $comparisons and $workloads the tables in comparisons.bash
 # and workloads.bash.
 
@@ -16,10 +16,11 @@ def ratio($runs; $ours; $theirs; $workload):
   | [ $a | to_entries[] | select($b[.key]) | .value / $b[.key] ]
   | if length > 0 then spread else null end;
 
-# "same": the ratio is 1 as far as one can see.
+# "same": the ratio is 1 as far as one can see. Rounds that differ twofold have seen something else.
 def verdict($limit):
-  if $limit == "same" then (.max >= 1 and .min <= 1) or .median >= 1
-  else .median >= ($limit | tonumber) end | if . then "holds" else "misses" end;
+  if .max > 2 * .min then "noise"
+  elif $limit == "same" then if (.max >= 1 and .min <= 1) or .median >= 1 then "holds" else "misses" end
+  else if .median >= ($limit | tonumber) then "holds" else "misses" end end;
 
 of("run") as $list
 | (reduce $list[] as $r ({}; .[$r.contender][$r.workload][$r.round | tostring] = $r.iops)) as $runs
