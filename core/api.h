@@ -155,6 +155,17 @@ enum ul_backing {
 	UL_BACKING_FILE = 2,
 };
 
+/* How a request's data comes to the server and back; core/mode.c chooses. */
+enum ul_mode {
+	UL_MODE_AUTO = 0,
+	UL_MODE_COPY = 1,
+	UL_MODE_GET_DATA = 2,
+	UL_MODE_USER_COPY = 3,
+	UL_MODE_ZERO_COPY = 4,
+	UL_MODE_AUTO_BUF = 5,
+	UL_MODE_COUNT = 6,
+};
+
 /* A part of the device: sectors from `first` up to, not including, `limit`. */
 struct ul_range {
 	double first, limit;
@@ -189,7 +200,9 @@ struct ul_device {
 	uint32_t op_mask;		   /* bit N: op N goes to the script, */
 	uint32_t range_count[UL_OP_COUNT]; /* where it touches one of these; none: everywhere */
 	struct ul_range ranges[UL_OP_COUNT][UL_RANGES];
-	int32_t backing; /* enum ul_backing */
+	uint32_t look_mask; /* bit N: of op N it wants to see the data, too */
+	int32_t mode;	    /* enum ul_mode */
+	int32_t backing;    /* enum ul_backing */
 	uint8_t read_only;
 	uint8_t rotational;
 	uint8_t volatile_cache;

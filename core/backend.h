@@ -44,7 +44,8 @@ struct backend_ops {
 
 	/*
 	 * Serve one request whole, now: 0 or -errno. Its range lies within the
-	 * device. Any queue thread, with its own lane; NULL: it has none.
+	 * device. A read or write has a `buf`, but of a backend that is lazy on a
+	 * lane that is, too. Any queue thread, with its own lane; NULL: it has none.
 	 */
 	int (*serve)(struct backend *backend, struct lane *lane, const struct ul_req *req);
 
@@ -66,6 +67,8 @@ struct backend {
 	int files[LANE_FILES]; /* of the host, for each queue's ring to register; borrowed */
 	unsigned file_count;
 	bool prompt; /* it does not wait: `serve` is faster than `start` */
+	bool lazy;   /* it needs no `buf`: lane_fetch and lane_store are as good, or better */
+	bool fixed;  /* it needs none where the lane has registered pages */
 };
 
 extern const struct backend_ops backend_null_ops;

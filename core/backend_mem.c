@@ -30,6 +30,7 @@ static int mem_open(struct backend **backend, const struct ul_device *dev)
 		return -ENOMEM;
 	}
 	mem->base.ops = &backend_mem_ops;
+	mem->base.lazy = true;
 	mem->page = (size_t)sysconf(_SC_PAGESIZE);
 	mem->size = (size_t)dev->size;
 	data = mmap(NULL, mem->size, PROT_READ | PROT_WRITE,
@@ -73,9 +74,13 @@ static int mem_serve(struct backend *backend, struct lane *lane, const struct ul
 
 	switch (req->op) {
 	case UL_OP_READ:
+		if (!req->buf)
+			return lane_store(lane, req, 0, mem->data + offset, req->length);
 		memcpy(req->buf, mem->data + offset, req->length);
 		return 0;
 	case UL_OP_WRITE:
+		if (!req->buf)
+			return lane_fetch(lane, req, 0, mem->data + offset, req->length);
 		memcpy(mem->data + offset, req->buf, req->length);
 		return 0;
 	case UL_OP_FLUSH:

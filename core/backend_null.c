@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Nothing: writes vanish, a read gives what its buffer held before. The
+ * Nothing: writes vanish, a read gives what its memory held before. The
  * measure of what everything above costs, and the floor of a device whose
  * script serves all that it cares for.
  */
@@ -8,7 +8,7 @@
 
 static int null_open(struct backend **backend, const struct ul_device *dev)
 {
-	static struct backend null = { .ops = &backend_null_ops };
+	static struct backend null = { .ops = &backend_null_ops, .lazy = true };
 
 	(void)dev;
 	*backend = &null;

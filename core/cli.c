@@ -10,10 +10,12 @@
 #include <string.h>
 
 #include "log.h"
+#include "mode.h"
 #include "uapi.h"
 
 enum {
 	OPT_SEED = 256,
+	OPT_MODE,
 	OPT_MEMORY,
 	OPT_DEBUG,
 	OPT_STATS,
@@ -43,6 +45,8 @@ static const struct option_row {
 	{ 'q', "queues", "N", "hardware queues, a thread each (default: the script's, or 1)", RUN },
 	{ 'd', "depth", "N", "requests in flight for a queue (default: the script's, or 128)",
 	  RUN | CHECK },
+	{ OPT_MODE, "mode", "MODE",
+	  "how data is moved: auto, copy, get_data, user_copy, zero_copy, auto_buf", RUN },
 	{ OPT_SEED, "seed", "N", "seed of ublk.random (default: a new one, printed; check: 1)",
 	  RUN | CHECK },
 	{ OPT_MEMORY, "memory", "SIZE", "most memory of a queue's Lua state (default: 256M)",
@@ -157,6 +161,15 @@ static int parse_memory(const char *text, size_t *bytes)
 	return 0;
 }
 
+static int parse_mode(const char *text, int32_t *mode)
+{
+	*mode = mode_of(text);
+	if (*mode >= 0)
+		return 0;
+	log_error("--mode %s: needs auto, copy, get_data, user_copy, zero_copy or auto_buf", text);
+	return -EINVAL;
+}
+
 static int take_chunk(struct cli *cli, const char *chunk)
 {
 	if (cli->chunk) {
@@ -188,6 +201,9 @@ static int apply(struct cli *cli, const struct option_row *row, const char *arg)
 	case 'd':
 		ret = parse_number(row, arg, 1, UBLK_MAX_QUEUE_DEPTH, &n);
 		cli->depth = (unsigned)n;
+		break;
+	case OPT_MODE:
+		ret = parse_mode(arg, &cli->mode);
 		break;
 	case OPT_SEED:
 		/* 2^53: what a script, JSON and people can carry over exactly. */

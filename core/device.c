@@ -23,6 +23,7 @@
 #include "ctrl.h"
 #include "features.h"
 #include "log.h"
+#include "mode.h"
 #include "params.h"
 
 enum {
@@ -50,12 +51,15 @@ struct device {
 static int add(struct device *d, int32_t id)
 {
 	const struct ul_device *spec = &d->link.share->spec;
+	struct mode_choice mode;
 	char names[512];
 	uint64_t offered, flags;
 	int ret = ctrl_get_features(d->ctrl, &offered);
 
 	if (ret == 0)
 		ret = params_flags(spec, offered, d->name, &flags);
+	if (ret == 0)
+		ret = mode_choose(spec, &d->link.share->backing, offered, d->name, &mode);
 	if (ret)
 		return ret;
 	d->info = (struct ublksrv_ctrl_dev_info){
@@ -63,12 +67,15 @@ static int add(struct device *d, int32_t id)
 		.queue_depth = (uint16_t)spec->depth,
 		.max_io_buf_bytes = spec->max_io,
 		.dev_id = (uint32_t)id,
-		.flags = flags,
+		.flags = flags | mode.flags,
 	};
 	ret = ctrl_add(d->ctrl, &d->info);
 	if (ret)
 		return ret;
 	d->added = true;
+	ret = mode_kept(&mode, d->info.flags, d->name);
+	if (ret)
+		return ret;
 	snprintf(d->node, sizeof(d->node), "/dev/ublkb%u", d->info.dev_id);
 	if (d->info.nr_hw_queues < spec->queues)
 		log_warn("%u queues were asked for, the driver gives %u", spec->queues,
@@ -77,6 +84,7 @@ static int add(struct device *d, int32_t id)
 	log_debug("driver offers: %s", *names ? names : "(does not say; older than Linux 6.5)");
 	features_text(d->info.flags, names, sizeof(names));
 	log_debug("device %u uses: %s", d->info.dev_id, names);
+	log_debug("data mode %s: %s", mode_name(mode.mode), mode.why);
 	return 0;
 }
 

@@ -43,13 +43,38 @@ static void note_latency(struct dispatch *d, const struct ul_req *req)
 	}
 }
 
+/* EAGAIN and EREMCHG of a host's file are no errors to the block layer, see errno.lua. */
+static int host_error(int ret)
+{
+	return ret == -EAGAIN || ret == -EREMCHG ? -EIO : ret;
+}
+
+/*
+ * Whoever wants to see the data of `req` finds it in the tag's buffer: what a write brings now,
+ * what a read is to get when it is answered. 0 or -errno.
+ */
+static int bring(struct dispatch *d, struct ul_req *req)
+{
+	const struct transport *t = d->config.transport;
+
+	if (!d->lazy || req->buf || !transport_op_has_data(req->op))
+		return 0;
+	req->buf = transport_buffer(t, req->tag);
+	if (req->op != UL_OP_WRITE)
+		return 0;
+	return host_error(lane_fetch(t->lane, req, 0, req->buf, req->length));
+}
+
 static void answer(struct dispatch *d, struct ul_req *req, int ret)
 {
 	struct transport *t = d->config.transport;
-	int32_t result = ret;
+	int32_t result;
 
 	if (d->config.guard)
 		guard_return(d->config.guard, req);
+	if (d->lazy && ret == 0 && req->op == UL_OP_READ && req->buf)
+		ret = host_error(lane_store(t->lane, req, 0, req->buf, req->length));
+	result = ret;
 	if (req->op < UL_OP_COUNT) {
 		struct stats_op *counters = &d->config.stats->op[req->op];
 
@@ -64,12 +89,6 @@ static void answer(struct dispatch *d, struct ul_req *req, int ret)
 	t->ops->answer(t, req->tag, result);
 }
 
-/* EAGAIN and EREMCHG of a host's file are no errors to the block layer, see errno.lua. */
-static int host_error(int ret)
-{
-	return ret == -EAGAIN || ret == -EREMCHG ? -EIO : ret;
-}
-
 static uint32_t slot_of(const struct backend_io *io)
 {
 	const struct dispatch_io *below = (const struct dispatch_io *)io;
@@ -77,14 +96,28 @@ static uint32_t slot_of(const struct backend_io *io)
 	return (uint32_t)(below - below->dispatch->below);
 }
 
+/* What the script forwards is in the slot of its tag: the data is the tag's. */
+static int bring_below(struct dispatch *d, struct ul_req *req, uint32_t slot)
+{
+	struct ul_req *own = &shared(d)->reqs[slot];
+	int ret;
+
+	if (!d->brings || req->buf || !transport_op_has_data(req->op))
+		return 0;
+	ret = bring(d, own);
+	req->buf = own->buf;
+	return ret;
+}
+
 /* Ask the backend: 0 or -errno, or BACKEND_LATER, and then `end` gets that of `slot`. */
-static int below(struct dispatch *d, const struct ul_req *req, uint32_t slot,
+static int below(struct dispatch *d, struct ul_req *req, uint32_t slot,
 		 void (*end)(struct backend_io *io, int result))
 {
 	struct backend *backend = d->config.backend;
+	int ret = within_device(d, req) ? bring_below(d, req, slot) : -EIO;
 
-	if (!within_device(d, req))
-		return -EIO;
+	if (ret)
+		return ret;
 	if (!d->below)
 		return host_error(backend->ops->serve(backend, d->config.transport->lane, req));
 	d->below[slot].io.end = end;
@@ -132,9 +165,15 @@ static void settle(struct dispatch *d, struct ul_req *req)
 	bool forwarded = req->marks & UL_MARK_FORWARDED && req->verdict == result;
 
 	if (req->verdict == UL_PASS) {
+		/* What the script made of a read's buffer is of no account: below fills it. */
+		if (d->lazy && req->op == UL_OP_READ && !d->config.guard)
+			req->buf = NULL;
 		pass(d, req);
 		return;
 	}
+	/* By one who has not looked: the client gets an old buffer, no memory of the kernel's. */
+	if (req->verdict == UL_DONE && req->op == UL_OP_READ && !forwarded)
+		(void)bring(d, req);
 	if (req->verdict < 0 && !forwarded)
 		d->config.stats->op[req->op].injected++;
 	answer(d, req, req->verdict);
@@ -163,6 +202,16 @@ static void serve_scripted(struct dispatch *d, unsigned count)
 	}
 }
 
+/* What the script wants to look at. Not 0: it is not to be had, and the request is answered. */
+static int show(struct dispatch *d, struct ul_req *req)
+{
+	int ret = d->config.device->look_mask >> req->op & 1 ? bring(d, req) : 0;
+
+	if (ret)
+		answer(d, req, ret);
+	return ret;
+}
+
 static void serve_fresh(struct dispatch *d, unsigned count)
 {
 	struct ul_queue *queue = shared(d);
@@ -175,10 +224,10 @@ static void serve_fresh(struct dispatch *d, unsigned count)
 		req->time = d->now;
 		if (d->stage == STAGE_FAIL)
 			answer(d, req, -EIO);
-		else if (scripted(d, req))
-			queue->batch[for_script++] = tag; /* never ahead of i */
-		else
+		else if (!scripted(d, req))
 			pass(d, req);
+		else if (show(d, req) == 0)
+			queue->batch[for_script++] = tag; /* never ahead of i */
 	}
 	if (for_script)
 		serve_scripted(d, for_script);
@@ -290,6 +339,8 @@ int dispatch_open(struct dispatch *d, const struct dispatch_config *config)
 	const struct backend *backend = config->backend;
 
 	*d = (struct dispatch){ .config = *config };
+	d->lazy = config->transport->lane && config->transport->lane->lazy;
+	d->brings = d->lazy && !backend->lazy;
 	if (!config->transport->lane || !backend->ops->start || backend->prompt)
 		return 0;
 	d->below = open_below(d);

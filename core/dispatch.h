@@ -36,6 +36,8 @@ struct dispatch_io {
 struct dispatch {
 	struct dispatch_config config;
 	struct dispatch_io *below; /* one for each slot; NULL: the backend need not be waited for */
+	bool lazy;		   /* the data of requests is with the driver at first, and */
+	bool brings;		   /* the backend wants it in memory */
 	int stage;		   /* as it was in the last round */
 	double now;		   /* s: the round's beginning, when its requests came */
 	uint32_t fresh_ops;	   /* bit N: of op N requests of this round were answered in it, */

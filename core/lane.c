@@ -2,7 +2,9 @@
 #include "lane.h"
 
 #include <errno.h>
-#include <stddef.h>
+#include <unistd.h>
+
+#include "uapi.h"
 
 struct io_uring_sqe *lane_entry(struct io_uring *ring)
 {
@@ -47,4 +49,48 @@ void lane_run(struct lane *lane)
 		lane->flying--; /* who is called may start it again */
 		op->done(op, op->result);
 	}
+}
+
+static off_t data_offset(const struct lane *lane, const struct ul_req *req, uint32_t at)
+{
+	return (off_t)(UBLKSRV_IO_BUF_OFFSET + ((uint64_t)lane->queue << UBLK_QID_OFF |
+						(uint64_t)req->tag << UBLK_TAG_OFF | at));
+}
+
+/* A call has moved `n` bytes. 0, also when it is to be made again, or -errno. */
+static int take_part(ssize_t n, uint32_t *at, uint32_t *left)
+{
+	if (n < 0)
+		return errno == EINTR ? 0 : -errno;
+	if (n == 0) /* the driver has met memory that is none, and does not say so */
+		return -EFAULT;
+	*at += (uint32_t)n;
+	*left -= (uint32_t)n;
+	return 0;
+}
+
+int lane_fetch(const struct lane *lane, const struct ul_req *req, uint32_t at, void *to,
+	       uint32_t length)
+{
+	const uint32_t start = at;
+	int ret = 0;
+
+	while (ret == 0 && length)
+		ret = take_part(pread(lane->char_fd, (uint8_t *)to + (at - start), length,
+				      data_offset(lane, req, at)),
+				&at, &length);
+	return ret;
+}
+
+int lane_store(const struct lane *lane, const struct ul_req *req, uint32_t at, const void *from,
+	       uint32_t length)
+{
+	const uint32_t start = at;
+	int ret = 0;
+
+	while (ret == 0 && length)
+		ret = take_part(pwrite(lane->char_fd, (const uint8_t *)from + (at - start), length,
+				       data_offset(lane, req, at)),
+				&at, &length);
+	return ret;
 }

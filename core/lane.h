@@ -3,12 +3,17 @@
  * The way to the host for a queue's backend: operations go into the ring that
  * the queue waits on anyway, so that many are on their way at once, on one
  * thread and without system calls of their own. What has ended is kept until
- * the dispatcher's next round runs it. Queue thread.
+ * the dispatcher's next round runs it. Also the way to a request's data that
+ * is still with the driver. Queue thread.
  */
 #pragma once
 
 #include <liburing.h>
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
+
+#include "api.h"
 
 /* Registered file 0 of a queue's ring is the queue's device; the backend's follow. */
 enum { LANE_FIRST_FILE = 1, LANE_FILES = 16 };
@@ -24,7 +29,19 @@ struct lane {
 	struct io_uring *ring;
 	struct lane_op *first, *last; /* that have ended */
 	unsigned flying;	      /* not ended yet */
+
+	bool lazy;   /* requests come with no `buf`: their data is with the driver */
+	int char_fd; /* the queue's device, which gives and takes it */
+	unsigned queue;
+	uint8_t *buffers; /* of the tags, for who needs the data in memory */
+	uint32_t stride;  /* from one to the next */
 };
+
+/* Memory for the data of `tag`, which nobody else uses while its request has no `buf`. */
+static inline uint8_t *lane_buffer(const struct lane *lane, uint16_t tag)
+{
+	return lane->buffers + (size_t)tag * lane->stride;
+}
 
 /*
  * A free entry of `ring`; where it is full, what is in it is submitted first. NULL: the kernel
@@ -45,3 +62,14 @@ void lane_end(struct lane *lane, struct lane_op *op, int32_t result);
 
 /* Call `done` of all operations that have ended, in their order. They may start others. */
 void lane_run(struct lane *lane);
+
+/*
+ * Of a write whose data is with the driver, get `length` bytes from byte `at` on. 0 or -errno;
+ * -EFAULT where `to` is no memory, and then it may be written in part.
+ */
+int lane_fetch(const struct lane *lane, const struct ul_req *req, uint32_t at, void *to,
+	       uint32_t length);
+
+/* Likewise, give a read what it is to get. */
+int lane_store(const struct lane *lane, const struct ul_req *req, uint32_t at, const void *from,
+	       uint32_t length);

@@ -13,6 +13,7 @@
 #include <sys/types.h>
 
 #include "api.h"
+#include "mode.h"
 #include "stage.h"
 #include "stats.h"
 #include "uapi.h"
@@ -23,7 +24,8 @@ struct link_queue {
 } __attribute__((aligned(64))); /* queues do not share cache lines */
 
 struct link_share {
-	struct ul_device spec;		   /* server, before its first message */
+	struct ul_device spec; /* server, before its first message; likewise */
+	struct mode_backing backing;
 	struct ublksrv_ctrl_dev_info info; /* supervisor, before its first: as the driver gave it */
 	atomic_int stage; /* enum stage; supervisor, who sends a message after it */
 	struct link_queue queue[UBLK_MAX_NR_QUEUES];

@@ -69,7 +69,14 @@ static int open_ring(struct queue *q, const struct queue_config *cfg)
 	if (ret < 0)
 		return ret;
 	q->ring_open = true;
-	q->lane.ring = &q->ring;
+	q->lane = (struct lane){
+		.ring = &q->ring,
+		.lazy = q->lazy,
+		.char_fd = cfg->char_fd,
+		.queue = cfg->queue,
+		.buffers = q->base.data,
+		.stride = cfg->max_io,
+	};
 	q->base.lane = &q->lane;
 	return 0;
 }
@@ -149,7 +156,8 @@ void queue_fill_request(struct queue *q, uint16_t tag)
 	/* A flush has no place; the block layer writes (sector_t)-1 there. */
 	req->sector = req->op == UL_OP_FLUSH ? 0 : (double)desc->start_sector;
 	req->length = req->op == UL_OP_FLUSH ? 0 : desc->nr_sectors << 9;
-	req->buf = transport_op_has_data(req->op) ? transport_buffer(&q->base, tag) : NULL;
+	req->buf =
+		transport_op_has_data(req->op) && !q->lazy ? transport_buffer(&q->base, tag) : NULL;
 }
 
 /*
@@ -273,6 +281,7 @@ int queue_open(struct transport **transport, const struct queue_config *cfg)
 	q->way = q->flags & UBLK_F_BATCH_IO ? &queue_batch : &queue_tags;
 	q->wake_fd = cfg->wake_fd;
 	q->epoch = cfg->epoch;
+	q->lazy = cfg->flags & UBLK_F_USER_COPY;
 	q->state = calloc(cfg->depth, sizeof(*q->state));
 	if (q->state)
 		ret = transport_alloc(&q->base, cfg->queue, cfg->depth, cfg->max_io);

@@ -66,6 +66,7 @@ struct queue {
 	unsigned at_once;     /* completions that the next submit brings itself: no need to wait */
 	unsigned wake_errors; /* in a row, of the poll of wake_fd */
 	bool ring_open;
+	bool lazy;   /* data stays with the driver until somebody wants it */
 	bool broken; /* the driver refused a command: the queue can't go on */
 };
 

@@ -174,6 +174,7 @@ static int open_device(struct session *s)
 		.seed = cli->seed_given ? cli->seed : new_seed(),
 		.queues = cli->queues,
 		.depth = cli->depth,
+		.mode = cli->mode,
 		.memory = cli->memory,
 		.debug = cli->debug,
 	};

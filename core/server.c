@@ -69,11 +69,16 @@ static int load(struct server *s, struct script **first)
 		spec->queues = s->config->queues;
 	if (s->config->depth)
 		spec->depth = s->config->depth;
+	if (s->config->mode)
+		spec->mode = s->config->mode;
 	ret = backend_probe(spec, name);
 	if (ret == 0)
 		ret = params_complete(spec, name);
 	if (ret == 0)
 		ret = backend_open(&s->backend, spec);
+	if (ret == 0)
+		s->share->backing = (struct mode_backing){ .lazy = s->backend->lazy,
+							   .fixed = s->backend->fixed };
 	/* -EINVAL is kept for the command line; this is the script. */
 	return ret ? -ENOEXEC : 0;
 }

@@ -18,7 +18,8 @@ struct transport;
 struct transport_ops {
 	/*
 	 * Hand in all answers, wait for at least one request, and put the tags
-	 * of those that came into t->shared.batch with their `reqs` filled.
+	 * of those that came into t->shared.batch with their `reqs` filled; on a
+	 * lazy lane without `buf`, which the dispatcher sees to.
 	 * Waits no longer than to `deadline`, ns on the transport's clock;
 	 * UINT64_MAX is for ever and 0 not at all. Returns how many; 0 is
 	 * possible; -ENODEV when the queue has ended and the server owns no

@@ -39,6 +39,7 @@ struct ublksrv_ctrl_cmd {
 #define UBLK_FEATURES_LEN 8
 
 #define UBLK_F_SUPPORT_ZERO_COPY (1ULL << 0)
+#define UBLK_F_NEED_GET_DATA	 (1ULL << 2)
 #define UBLK_F_USER_COPY	 (1ULL << 7)
 #define UBLK_F_AUTO_BUF_REG	 (1ULL << 11)
 #define UBLK_F_BATCH_IO		 (1ULL << 15)
@@ -106,6 +107,14 @@ struct ublk_elem_header {
 
 #define UBLK_IO_RES_OK	  0
 #define UBLK_IO_RES_ABORT (-ENODEV)
+
+/*
+ * With UBLK_F_USER_COPY: a request's data in the char device. A read of it gives what the client
+ * writes, and a write gives what it reads.
+ */
+#define UBLKSRV_IO_BUF_OFFSET 0x80000000ULL
+#define UBLK_TAG_OFF	      25
+#define UBLK_QID_OFF	      41
 
 /* The driver's limits. A queue's descriptors are spaced by the first, not by the device's depth. */
 #define UBLK_MAX_QUEUE_DEPTH 4096

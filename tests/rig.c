@@ -14,6 +14,7 @@
 #include "slow.h"
 
 bool rig_slow;
+bool rig_lazy;
 
 static int log_memory = -1;
 static int real_stderr = -1;
@@ -94,7 +95,8 @@ const char *temp_file(const char *name, const char *text)
 struct run {
 	struct rig *rig;
 	struct transport *transport;
-	struct lane lane; /* of a slow backing */
+	struct lane lane; /* of a slow backing, or a lazy driver */
+	const struct transport_ops *sim;
 	struct rig_answer *answers;
 	atomic_int stage;
 	unsigned issued, answered;
@@ -137,6 +139,67 @@ static void request_done(void *arg, const struct ul_req *req, const uint8_t *dat
 		answer->first = data[0];
 		answer->last = data[length - 1];
 	}
+}
+
+enum { UNTOUCHED = 0x5c }; /* what is in a tag's buffer while the driver has the data */
+
+static off_t driver_offset(const struct ul_req *req)
+{
+	return (off_t)(0x80000000 + ((uint64_t)RIG_QUEUE << 41) + ((uint64_t)req->tag << 25));
+}
+
+/* What came goes into the driver's memory, a file, and its buffer is spoilt. */
+static int lazy_reap(struct transport *t, uint64_t deadline)
+{
+	struct run *run = (struct run *)((char *)t->lane - offsetof(struct run, lane));
+	int count = run->sim->reap(t, deadline);
+
+	for (int i = 0; i < count; i++) {
+		struct ul_req *req = &t->shared.reqs[t->shared.batch[i]];
+
+		if (!req->buf || req->length > RIG_MAX_IO)
+			continue;
+		need(pwrite(run->lane.char_fd, req->buf, req->length, driver_offset(req)) ==
+			     (ssize_t)req->length,
+		     "lazy_reap");
+		memset(req->buf, UNTOUCHED, req->length);
+		req->buf = NULL;
+	}
+	if (run->rig->deaf) /* for good: what it is asked for fails */
+		run->lane.char_fd = -1;
+	return count;
+}
+
+/* The answer's data is what the driver got. */
+static void lazy_answer(struct transport *t, uint16_t tag, int32_t result)
+{
+	struct run *run = (struct run *)((char *)t->lane - offsetof(struct run, lane));
+	const struct ul_req *req = &t->shared.reqs[tag];
+	uint8_t *data = transport_buffer(t, tag);
+
+	if (transport_op_has_data(req->op) && req->length <= RIG_MAX_IO) {
+		run->rig->fetched += req->length && data[0] != UNTOUCHED;
+		(void)!pread(run->lane.char_fd, data, req->length, driver_offset(req));
+	}
+	run->sim->answer(t, tag, result);
+}
+
+static void make_lazy(struct run *run, struct transport *t)
+{
+	static struct transport_ops lazy;
+
+	lazy = *t->ops;
+	lazy.reap = lazy_reap;
+	lazy.answer = lazy_answer;
+	run->sim = t->ops;
+	run->lane = (struct lane){ .lazy = true,
+				   .char_fd = memfd_create("driver", MFD_CLOEXEC),
+				   .queue = RIG_QUEUE,
+				   .buffers = t->data,
+				   .stride = RIG_MAX_IO };
+	need(run->lane.char_fd >= 0, "memfd_create");
+	t->ops = &lazy;
+	t->lane = &run->lane;
 }
 
 static struct transport *open_transport(struct run *run)
@@ -187,6 +250,8 @@ static void serve(struct rig *rig, struct script *script, struct stats *stats,
 	run = (struct run){ .rig = rig, .answers = answers, .stage = STAGE_RUN };
 	t = run.transport = open_transport(&run);
 	need(backend_open(&backend, rig->device) == 0, "backend_open");
+	if (rig_lazy)
+		make_lazy(&run, t);
 	if (rig_slow) {
 		t->lane = &run.lane;
 		backend = slow_open(backend);
@@ -210,6 +275,8 @@ static void serve(struct rig *rig, struct script *script, struct stats *stats,
 	rig->misuses = guard ? guard_check(guard) : 0;
 	guard_close(guard);
 	t->ops->close(t);
+	if (rig_lazy)
+		close(run.lane.char_fd);
 	backend_close(backend);
 }
 

@@ -42,6 +42,9 @@ struct rig_answer {
 /* From now on, must backings be waited for? At first they need not. */
 extern bool rig_slow;
 
+/* From now on, is the data of requests with the driver (user copy)? At first it is not. */
+extern bool rig_lazy;
+
 /* One run of a script: what goes in, and what came out. Its pointers hold until the next run. */
 struct rig {
 	const char *script; /* text; NULL: no op goes to a script */
@@ -51,6 +54,7 @@ struct rig {
 	const struct rig_request *requests;
 	unsigned count;
 	unsigned rounds;  /* they come so many times over; 0: once */
+	bool deaf;	  /* with rig_lazy: the driver neither gives nor takes data */
 	unsigned stop_at; /* with this one, from 1, the device is about to end; 0: never */
 	unsigned fail_at; /* and with this one it ends by force */
 	bool debug;	  /* as --debug */
@@ -64,6 +68,7 @@ struct rig {
 	unsigned faults;
 	unsigned misuses; /* of buffers, with `debug` */
 	unsigned stops;	  /* how often the script asked for its device's end */
+	unsigned fetched; /* with rig_lazy: requests whose tag's buffer was written to */
 	const char *log;  /* all that was logged, until the script was closed */
 };
 

@@ -55,6 +55,19 @@ local function choice(name, value)
   return choices[value] or text.refuse(name, value, 'true, false or "auto"')
 end
 
+local modes = {
+  auto = C.UL_MODE_AUTO, copy = C.UL_MODE_COPY, get_data = C.UL_MODE_GET_DATA,
+  user_copy = C.UL_MODE_USER_COPY, zero_copy = C.UL_MODE_ZERO_COPY, auto_buf = C.UL_MODE_AUTO_BUF,
+}
+
+local function mode(name, value)
+  if not modes[value] then
+    text.refuse(name, value,
+      '"auto", "copy", "get_data", "user_copy", "zero_copy" or "auto_buf"')
+  end
+  return modes[value]
+end
+
 -- Script's field → field of struct ul_device, and how to read it.
 local fields = {
   size = { "size", device_size },
@@ -81,6 +94,7 @@ local fields = {
   fua = { "fua", boolean },
   partition_scan = { "partition_scan", boolean },
   batch = { "batch", choice },
+  mode = { "mode", mode },
 }
 
 local Backing = {}
@@ -154,16 +168,17 @@ local function check_descent(device)
 end
 
 local function set_interest(c, stack)
-  local mask = 0
+  local mask, look = 0, 0
   for op in pairs(layers.op_name) do
     local interest = layers.interest(stack, op)
+    if layers.looks(stack, op) then look = bit.bor(look, bit.lshift(1, op)) end
     if interest then mask = bit.bor(mask, bit.lshift(1, op)) end
     for i, range in ipairs(type(interest) == "table" and interest or {}) do
       c.ranges[op][i - 1].first, c.ranges[op][i - 1].limit = range[1], range[2]
       c.range_count[op] = i
     end
   end
-  c.op_mask = mask
+  c.op_mask, c.look_mask = mask, look
 end
 
 --- on_error of `device`, or else of the next one below that says it.

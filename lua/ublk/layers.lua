@@ -185,6 +185,14 @@ function M.handles(layer, op)
   return layer.handler ~= nil or layer[M.op_name[op]] ~= nil
 end
 
+--- Does a layer of `stack` that has a say in `op` want to see its data?
+function M.looks(stack, op)
+  for _, layer in ipairs(stack) do
+    if layer.data and M.handles(layer, op) then return true end
+  end
+  return false
+end
+
 --- Where `stack` wants to see `op`: false nowhere, true everywhere, or a list of { first, end }.
 function M.interest(stack, op)
   local all, seen = {}, false

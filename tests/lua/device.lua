@@ -63,6 +63,27 @@ function M.test_a_choice_may_be_left_to_the_program()
   lu.assertEquals(describe({ batch = "auto" }).batch, C.UL_AUTO)
 end
 
+function M.test_modes_are_told_by_name()
+  local numbers = { auto = 0, copy = 1, get_data = 2, user_copy = 3, zero_copy = 4, auto_buf = 5 }
+  for name, number in pairs(numbers) do lu.assertEquals(describe({ mode = name }).mode, number) end
+  lu.assertStrContains(refused { mode = "fast" }, 'mode = "fast"')
+  lu.assertStrContains(refused { mode = 3 }, '"user_copy"')
+end
+
+function M.test_ops_whose_data_is_looked_at_are_told()
+  local function nothing() end
+  local bits = { read = 1, write = 2, all = 0x2f }
+  lu.assertEquals(describe({}).look_mask, 0)
+  lu.assertEquals(describe({ read = nothing }).look_mask, bits.read)
+  lu.assertEquals(describe({ handler = nothing }).look_mask, bits.all)
+  lu.assertEquals(describe({ handler = nothing, data = false }).look_mask, 0)
+  lu.assertEquals(describe({ handler = nothing, data = false,
+    layers = { { write = nothing } } }).look_mask, bits.write)
+  lu.assertEquals(describe({ backing = { data = false, read = nothing },
+    layers = { { write = nothing, data = false } } }).look_mask, 0)
+  lu.assertEquals(describe({ layers = { { read = nothing, range = {} } } }).look_mask, 0)
+end
+
 function M.test_what_is_not_said_is_left_open()
   local c = describe {}
   lu.assertEquals(c.size, 0)
@@ -80,6 +101,7 @@ function M.test_what_is_not_said_is_left_open()
   lu.assertEquals({ c.max_discard, c.max_write_zeroes }, { 2 ^ 30, 2 ^ 30 })
   lu.assertEquals(c.partition_scan, 1)
   lu.assertEquals(c.batch, C.UL_AUTO)
+  lu.assertEquals(c.mode, C.UL_MODE_AUTO)
   lu.assertEquals({ c.chunk, c.virt_boundary, c.dma_alignment, c.max_segments }, { 0, 0, 0, 0 })
 end
 

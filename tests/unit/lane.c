@@ -1,11 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * core/lane.c on a real ring: more operations than it has entries, each ended
- * once and in the order of the completions, also when one starts the next.
+ * once and in the order of the completions, also when one starts the next. And
+ * the way to a request's data.
  */
 #include "support.h"
 
+#include <errno.h>
 #include <fcntl.h>
+#include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "lane.h"
@@ -127,6 +131,78 @@ static void they_are_run_in_the_order_in_which_they_ended(void **state)
 	assert_int_equal(it.lane.flying, 0);
 }
 
+/*
+ * The driver's memory: a file, at the offsets of its interface. Two pages, of which only the first
+ * can be written to, are the program's.
+ */
+struct data {
+	struct lane lane;
+	struct ul_req req;
+	uint8_t *pages;
+	off_t offset; /* of the request's data */
+};
+
+enum { PAGE = 4096 };
+
+static struct data open_data(void)
+{
+	struct data d = {
+		.lane = { .lazy = true, .queue = 3, .char_fd = memfd_create("data", MFD_CLOEXEC) },
+		.req = { .tag = 5, .length = 2 * PAGE },
+		.offset = 0x80000000 + (3LL << 41) + (5LL << 25),
+	};
+
+	assert_true(d.lane.char_fd >= 0);
+	d.pages = mmap(NULL, 2 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	assert_true(d.pages != MAP_FAILED);
+	memset(d.pages, 1, 2 * PAGE);
+	return d;
+}
+
+static void close_data(struct data *d)
+{
+	munmap(d->pages, 2 * PAGE);
+	close(d->lane.char_fd);
+}
+
+static void data_lies_where_the_driver_has_it(void **state)
+{
+	struct data d = open_data();
+	uint8_t found[3] = { 0 };
+
+	assert_int_equal(pwrite(d.lane.char_fd, "abcdef", 6, d.offset), 6);
+	assert_int_equal(lane_fetch(&d.lane, &d.req, 2, d.pages, 3), 0);
+	assert_memory_equal(d.pages, "cde\1", 4);
+	assert_int_equal(lane_store(&d.lane, &d.req, 1, "xy", 2), 0);
+	assert_int_equal(pread(d.lane.char_fd, found, 3, d.offset), 3);
+	assert_memory_equal(found, "axy", 3);
+	close_data(&d);
+}
+
+/* Memory that is none cuts the first call short, and the second gives nothing at all. */
+static void what_is_cut_short_goes_on_and_ends(void **state)
+{
+	struct data d = open_data();
+	uint8_t found = 0;
+
+	assert_int_equal(ftruncate(d.lane.char_fd, d.offset + 2 * PAGE), 0);
+	assert_int_equal(mprotect(d.pages + PAGE, PAGE, PROT_NONE), 0);
+	assert_int_equal(lane_fetch(&d.lane, &d.req, 0, d.pages, 2 * PAGE), -EFAULT);
+	assert_int_equal(d.pages[PAGE - 1], 0);
+	d.pages[PAGE - 1] = 9;
+	assert_int_equal(lane_store(&d.lane, &d.req, 0, d.pages, 2 * PAGE), -EFAULT);
+	assert_int_equal(pread(d.lane.char_fd, &found, 1, d.offset + PAGE - 1), 1);
+	assert_int_equal(found, 9);
+	/* A driver that gives no more is told apart from one that says what is wrong. */
+	assert_int_equal(ftruncate(d.lane.char_fd, d.offset + 1), 0);
+	assert_int_equal(lane_fetch(&d.lane, &d.req, 0, d.pages, 2), -EFAULT);
+	close(d.lane.char_fd);
+	assert_int_equal(lane_fetch(&d.lane, &d.req, 0, d.pages, 2), -EBADF);
+	assert_int_equal(lane_store(&d.lane, &d.req, 0, d.pages, 2), -EBADF);
+	d.lane.char_fd = -1;
+	munmap(d.pages, 2 * PAGE);
+}
+
 #define lane_test(name) cmocka_unit_test_setup_teardown(name, open_lane, close_lane)
 
 int main(void)
@@ -135,6 +211,8 @@ int main(void)
 		lane_test(more_than_the_ring_has_entries_all_end_once),
 		lane_test(one_that_ends_may_start_the_next),
 		lane_test(they_are_run_in_the_order_in_which_they_ended),
+		cmocka_unit_test(data_lies_where_the_driver_has_it),
+		cmocka_unit_test(what_is_cut_short_goes_on_and_ends),
 	};
 
 	return cmocka_run_group_tests_name("lane", tests, NULL, NULL);

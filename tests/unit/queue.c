@@ -39,6 +39,7 @@ static struct {
 	int char_fd;
 	int wake_fd; /* -1: none */
 	uint64_t epoch;
+	uint64_t flags;		  /* of the device */
 	uint64_t tag_data[DEPTH]; /* user_data of each tag's last command */
 	uint64_t lane_data;	  /* user_data of the last operation of a backend */
 	uint64_t wake_data;	  /* user_data of the poll of it, */
@@ -210,7 +211,8 @@ static int open_queue(struct transport **t)
 						     .depth = DEPTH,
 						     .max_io = MAX_IO,
 						     .wake_fd = driver.wake_fd,
-						     .epoch = driver.epoch });
+						     .epoch = driver.epoch,
+						     .flags = driver.flags });
 }
 
 static int driver_open(void **state)
@@ -583,6 +585,42 @@ static void an_operation_of_the_backend_comes_back_to_it(void **state)
 	t->ops->close(t);
 }
 
+/* With user copy the driver refuses an address, and the data comes when it is asked for. */
+static void with_user_copy_the_data_stays_with_the_driver(void **state)
+{
+	static const uint8_t ops[DEPTH] = { UL_OP_WRITE, UL_OP_READ, UL_OP_DISCARD, UL_OP_FLUSH };
+	struct transport *t;
+
+	driver.flags = UBLK_F_USER_COPY;
+	t = opened();
+	for (unsigned tag = 0; tag < DEPTH; tag++) {
+		assert_int_equal(driver.seen[tag].addr, 0);
+		issue((uint16_t)tag, ops[tag], 8, 8);
+	}
+	assert_int_equal(t->ops->reap(t, UINT64_MAX), DEPTH);
+	for (unsigned tag = 0; tag < DEPTH; tag++) {
+		assert_null(t->shared.reqs[tag].buf);
+		t->ops->answer(t, (uint16_t)tag, 0);
+	}
+	(void)t->ops->reap(t, 0);
+	for (unsigned tag = 0; tag < DEPTH; tag++)
+		assert_int_equal(driver.seen[DEPTH + tag].addr, 0);
+	assert_true(t->lane->lazy);
+	assert_int_equal(t->lane->char_fd, driver.char_fd);
+	assert_int_equal(t->lane->queue, QUEUE);
+	for (uint16_t tag = 0; tag < DEPTH; tag++)
+		assert_ptr_equal(lane_buffer(t->lane, tag), transport_buffer(t, tag));
+	t->ops->close(t);
+}
+
+static void in_copy_mode_the_data_is_in_the_buffer(void **state)
+{
+	struct transport *t = opened();
+
+	assert_false(t->lane->lazy);
+	t->ops->close(t);
+}
+
 #define queue_test(name) cmocka_unit_test_setup_teardown(name, driver_open, driver_close)
 
 int main(void)
@@ -607,6 +645,8 @@ int main(void)
 		queue_test(a_queue_that_cannot_be_woken_is_broken),
 		queue_test(what_the_kernel_cannot_take_just_now_goes_in_later),
 		queue_test(an_operation_of_the_backend_comes_back_to_it),
+		queue_test(with_user_copy_the_data_stays_with_the_driver),
+		queue_test(in_copy_mode_the_data_is_in_the_buffer),
 	};
 
 	struct io_uring ring;
