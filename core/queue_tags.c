@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A tag goes round: FETCH_REQ gives it to the driver, its completion brings a
- * request, COMMIT_AND_FETCH_REQ takes the answer and gives the tag back.
+ * request, COMMIT_AND_FETCH_REQ takes the answer and gives the tag back. In
+ * get_data mode a write comes in two steps, and the second brings its data.
  * Sequences and limits: ublk.rst and drivers/block/ublk_drv.c.
  */
 #include <errno.h>
@@ -68,6 +69,11 @@ static unsigned tags_take(struct queue *q, const struct io_uring_cqe *cqe, uint1
 		queue_fill_request(q, tag);
 		*tags = tag;
 		return 1;
+	}
+	/* A write in get_data mode. The driver refuses an answer before it has been asked. */
+	if (res == UBLK_IO_RES_NEED_GET_DATA) {
+		give_to_driver(q, tag, UBLK_U_IO_NEED_GET_DATA, 0);
+		return 0;
 	}
 	q->state[tag] = TAG_GONE;
 	if (res != UBLK_IO_RES_ABORT) {

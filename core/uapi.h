@@ -74,6 +74,11 @@ struct ublksrv_io_cmd {
 
 #define UBLK_U_IO_FETCH_REQ	       _IOWR('u', 0x20, struct ublksrv_io_cmd)
 #define UBLK_U_IO_COMMIT_AND_FETCH_REQ _IOWR('u', 0x21, struct ublksrv_io_cmd)
+#define UBLK_U_IO_NEED_GET_DATA	       _IOWR('u', 0x22, struct ublksrv_io_cmd)
+
+#define UBLK_IO_RES_OK		  0
+#define UBLK_IO_RES_NEED_GET_DATA 1
+#define UBLK_IO_RES_ABORT	  (-ENODEV)
 
 /*
  * A device with UBLK_F_BATCH_IO takes these instead. PREP and COMMIT have an
@@ -104,9 +109,6 @@ struct ublk_elem_header {
 #define UBLK_U_IO_FETCH_IO_CMDS	 _IOWR('u', 0x27, struct ublk_batch_io)
 
 #define UBLK_MAX_BATCH_TAGS 128 /* in one completion of FETCH */
-
-#define UBLK_IO_RES_OK	  0
-#define UBLK_IO_RES_ABORT (-ENODEV)
 
 /*
  * With UBLK_F_USER_COPY: a request's data in the char device. A read of it gives what the client
@@ -238,4 +240,5 @@ static_assert(UBLK_U_CMD_START_DEV == 0xc0207506, "START_DEV");
 static_assert(UBLK_U_CMD_GET_FEATURES == 0x80207513, "GET_FEATURES");
 static_assert(UBLK_U_IO_FETCH_REQ == 0xc0107520, "FETCH_REQ");
 static_assert(UBLK_U_IO_COMMIT_AND_FETCH_REQ == 0xc0107521, "COMMIT_AND_FETCH_REQ");
+static_assert(UBLK_U_IO_NEED_GET_DATA == 0xc0107522, "NEED_GET_DATA");
 static_assert(UBLK_U_IO_FETCH_IO_CMDS == 0xc0107527, "FETCH_IO_CMDS");

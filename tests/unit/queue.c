@@ -613,6 +613,40 @@ static void with_user_copy_the_data_stays_with_the_driver(void **state)
 	t->ops->close(t);
 }
 
+/* The completion of a write says that its data is to be asked for; the next one is the request. */
+static void in_get_data_mode_a_write_is_asked_for_its_data(void **state)
+{
+	struct transport *t = opened();
+	const struct command *cmd = &driver.seen[DEPTH];
+
+	issue(1, UL_OP_WRITE, 0, 8);
+	driver.due[0].res = 1;
+	assert_int_equal(t->ops->reap(t, UINT64_MAX), 0);
+	assert_int_equal(t->ops->reap(t, 0), 0);
+	assert_int_equal(driver.seen_count, DEPTH + 1);
+	assert_int_equal(cmd->cmd_op, 0xc0107522);
+	assert_int_equal(cmd->tag, 1);
+	assert_int_equal(cmd->q_id, QUEUE);
+	assert_ptr_equal((void *)(uintptr_t)cmd->addr, t->shared.buffers + MAX_IO);
+	issue(1, UL_OP_WRITE, 0, 8);
+	assert_int_equal(t->ops->reap(t, UINT64_MAX), 1);
+	t->ops->answer(t, 1, 4096);
+
+	/* The driver had to take it back meanwhile: it comes again, or the tag ends. */
+	issue(2, UL_OP_WRITE, 0, 8);
+	driver.due[0].res = 1;
+	assert_int_equal(t->ops->reap(t, UINT64_MAX), 0);
+	issue(2, UL_OP_WRITE, 0, 8);
+	driver.due[0].res = 1;
+	assert_int_equal(t->ops->reap(t, UINT64_MAX), 0);
+	assert_int_equal(t->ops->reap(t, 0), 0);
+	for (uint16_t tag = 0; tag < DEPTH; tag++)
+		abort_tag(tag, -ENODEV);
+	assert_int_equal(t->ops->reap(t, UINT64_MAX), 0);
+	assert_int_equal(t->ops->reap(t, UINT64_MAX), -ENODEV);
+	t->ops->close(t);
+}
+
 static void in_copy_mode_the_data_is_in_the_buffer(void **state)
 {
 	struct transport *t = opened();
@@ -646,6 +680,7 @@ int main(void)
 		queue_test(what_the_kernel_cannot_take_just_now_goes_in_later),
 		queue_test(an_operation_of_the_backend_comes_back_to_it),
 		queue_test(with_user_copy_the_data_stays_with_the_driver),
+		queue_test(in_get_data_mode_a_write_is_asked_for_its_data),
 		queue_test(in_copy_mode_the_data_is_in_the_buffer),
 	};
 
