@@ -28,6 +28,8 @@ struct backend_io {
 	struct lane *lane;
 	const struct ul_req *req; /* stays as it is until the end */
 	struct lane_op op;
+	uint8_t *buf;  /* its data; NULL: the ring's buffer of its tag */
+	bool stores;   /* at the end that goes to the driver */
 	uint32_t done; /* bytes of it */
 	uint32_t step;
 };
@@ -68,7 +70,7 @@ struct backend {
 	unsigned file_count;
 	bool prompt; /* it does not wait: `serve` is faster than `start` */
 	bool lazy;   /* it needs no `buf`: lane_fetch and lane_store are as good, or better */
-	bool fixed;  /* it needs none where the lane has registered pages */
+	bool fixed;  /* it needs none where there is lane_pages: `start` uses that */
 };
 
 extern const struct backend_ops backend_null_ops;

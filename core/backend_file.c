@@ -152,6 +152,7 @@ static int file_open(struct backend **backend, const struct ul_device *dev)
 		return -ENOMEM;
 	}
 	file->base.ops = &backend_file_ops;
+	file->base.fixed = true;
 	ret = set_up(file, dev);
 	if (ret) {
 		file_close(&file->base);

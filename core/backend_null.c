@@ -8,7 +8,7 @@
 
 static int null_open(struct backend **backend, const struct ul_device *dev)
 {
-	static struct backend null = { .ops = &backend_null_ops, .lazy = true };
+	static struct backend null = { .ops = &backend_null_ops, .lazy = true, .fixed = true };
 
 	(void)dev;
 	*backend = &null;

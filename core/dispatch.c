@@ -337,11 +337,15 @@ static struct dispatch_io *open_below(struct dispatch *d)
 int dispatch_open(struct dispatch *d, const struct dispatch_config *config)
 {
 	const struct backend *backend = config->backend;
+	const struct lane *lane = config->transport->lane;
+	bool fixed;
 
 	*d = (struct dispatch){ .config = *config };
-	d->lazy = config->transport->lane && config->transport->lane->lazy;
-	d->brings = d->lazy && !backend->lazy;
-	if (!config->transport->lane || !backend->ops->start || backend->prompt)
+	d->lazy = lane && lane->lazy;
+	/* Pages are for the host's operations alone, even if those are not the fastest way. */
+	fixed = d->lazy && lane->pages && backend->fixed;
+	d->brings = d->lazy && !backend->lazy && !fixed;
+	if (!lane || !backend->ops->start || (backend->prompt && !fixed))
 		return 0;
 	d->below = open_below(d);
 	return d->below ? 0 : -ENOMEM;

@@ -2,7 +2,8 @@
 /*
  * A request served by operations in the queue's ring, one at a time: a transfer
  * that was cut short goes on where it stopped, and a range that was cleared may
- * want to be made durable. Queue thread.
+ * want to be made durable. Data that is with the driver is moved in its own
+ * pages. Queue thread.
  */
 #include <errno.h>
 #include <linux/falloc.h>
@@ -30,11 +31,18 @@ static bool clears(const struct ul_req *req)
 	return req->op == UL_OP_DISCARD || req->op == UL_OP_WRITE_ZEROES;
 }
 
+/* Is it a transfer from or to the request's own pages? */
+static bool in_pages(const struct backend_io *io)
+{
+	return !io->buf && (io->req->op == UL_OP_READ || io->req->op == UL_OP_WRITE);
+}
+
+/* Registered pages begin at address 0. */
 static unsigned prepare_transfer(const struct backend_io *io, struct io_uring_sqe *sqe)
 {
 	const struct ul_req *req = io->req;
 	uint64_t offset = backend_offset(req) + io->done;
-	uint8_t *buf = req->buf + io->done;
+	uint8_t *buf = (uint8_t *)((uintptr_t)io->buf + io->done);
 	uint32_t length = req->length - io->done;
 	unsigned way = file_way(file_of(io), buf, offset, length);
 
@@ -42,6 +50,10 @@ static unsigned prepare_transfer(const struct backend_io *io, struct io_uring_sq
 		io_uring_prep_read(sqe, 0, buf, length, offset);
 	else
 		io_uring_prep_write(sqe, 0, buf, length, offset);
+	if (in_pages(io)) {
+		sqe->opcode = req->op == UL_OP_READ ? IORING_OP_READ_FIXED : IORING_OP_WRITE_FIXED;
+		sqe->buf_index = req->tag;
+	}
 	if (req->op == UL_OP_WRITE && req->flags & UL_FLAG_FUA)
 		sqe->rw_flags = RWF_DSYNC;
 	return way;
@@ -69,7 +81,7 @@ static int ask(struct backend_io *io, unsigned sqe_flags)
 {
 	struct io_uring_sqe sqe = { 0 };
 	unsigned way = FILE_CACHED;
-	int ret;
+	int ret = 0;
 
 	if (io->step == STEP_SYNC || io->req->op == UL_OP_FLUSH)
 		io_uring_prep_fsync(&sqe, 0, IORING_FSYNC_DATASYNC);
@@ -78,8 +90,22 @@ static int ask(struct backend_io *io, unsigned sqe_flags)
 	else
 		way = prepare_transfer(io, &sqe);
 	sqe.flags |= (uint8_t)sqe_flags;
-	ret = lane_start(io->lane, &io->op, way, &sqe);
+	if (in_pages(io))
+		ret = lane_pages(io->lane, io->req->tag);
+	if (ret == 0)
+		ret = lane_start(io->lane, &io->op, way, &sqe);
 	return ret ? ret : BACKEND_LATER;
+}
+
+/* The pages are not to be had, or do not lie as the file wants it: the tag's buffer is and does. */
+static int leave_pages(struct backend_io *io)
+{
+	const struct ul_req *req = io->req;
+
+	io->buf = lane_buffer(io->lane, req->tag);
+	io->done = 0;
+	io->stores = req->op == UL_OP_READ;
+	return io->stores ? 0 : lane_fetch(io->lane, req, 0, io->buf, req->length);
 }
 
 /* The operation has given `result`: what is left? 0: nothing; BACKEND_LATER: to ask; -errno. */
@@ -112,11 +138,17 @@ static void ended(struct lane_op *op, int32_t result)
 	bool again = result == -EINTR || result == -EAGAIN;
 	int ret = again ? BACKEND_LATER : result < 0 ? result : account(io, result);
 
+	if (in_pages(io) && (ret == -EFAULT || ret == -EINVAL)) {
+		ret = leave_pages(io);
+		ret = ret ? ret : BACKEND_LATER;
+	}
 	if (lacks(io, ret))
 		ret = file_serve(io->backend, io->lane, io->req);
 	/* What would have had to wait goes to a thread of the kernel, which may. */
 	if (ret == BACKEND_LATER)
 		ret = ask(io, result == -EAGAIN ? IOSQE_ASYNC : 0);
+	if (ret == 0 && io->stores)
+		ret = lane_store(io->lane, io->req, 0, io->buf, io->req->length);
 	if (ret != BACKEND_LATER)
 		io->end(io, ret);
 }
@@ -127,6 +159,8 @@ int file_start(struct backend *backend, struct lane *lane, const struct ul_req *
 	io->backend = backend;
 	io->lane = lane;
 	io->req = req;
+	io->buf = req->buf;
+	io->stores = false;
 	io->op.done = ended;
 	io->done = 0;
 	io->step = STEP_FIRST;

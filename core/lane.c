@@ -29,8 +29,55 @@ int lane_start(struct lane *lane, struct lane_op *op, unsigned file, const struc
 	return 0;
 }
 
+/* What comes of it shows in what follows: in order and at once, as commands of the driver do. */
+static int give_command(struct lane *lane, uint32_t cmd_op, uint16_t tag)
+{
+	struct io_uring_sqe *sqe = lane_entry(lane->ring);
+	struct ublksrv_io_cmd *cmd;
+
+	if (!sqe)
+		return -ENOMEM;
+	io_uring_prep_rw(IORING_OP_URING_CMD, sqe, 0, NULL, 0, 0);
+	sqe->flags = IOSQE_FIXED_FILE | IOSQE_CQE_SKIP_SUCCESS;
+	sqe->cmd_op = cmd_op;
+	io_uring_sqe_set_data(sqe, &lane->silent);
+	cmd = (struct ublksrv_io_cmd *)sqe->cmd;
+	*cmd = (struct ublksrv_io_cmd){
+		.q_id = (uint16_t)lane->queue,
+		.tag = tag,
+		.addr = tag,
+	};
+	return 0;
+}
+
+int lane_pages(struct lane *lane, uint16_t tag)
+{
+	int ret;
+
+	if (lane->pages[tag] != PAGES_WITH_DRIVER)
+		return 0;
+	ret = give_command(lane, UBLK_U_IO_REGISTER_IO_BUF, tag);
+	if (ret == 0)
+		lane->pages[tag] = PAGES_OURS;
+	return ret;
+}
+
+int lane_let_go(struct lane *lane, uint16_t tag)
+{
+	int ret = 0;
+
+	if (!lane->pages)
+		return 0;
+	if (lane->pages[tag] == PAGES_OURS)
+		ret = give_command(lane, UBLK_U_IO_UNREGISTER_IO_BUF, tag);
+	lane->pages[tag] = PAGES_WITH_DRIVER;
+	return ret;
+}
+
 void lane_end(struct lane *lane, struct lane_op *op, int32_t result)
 {
+	if (op == &lane->silent)
+		return;
 	op->result = result;
 	op->next = NULL;
 	if (lane->first)

@@ -33,8 +33,17 @@ struct lane {
 	bool lazy;   /* requests come with no `buf`: their data is with the driver */
 	int char_fd; /* the queue's device, which gives and takes it */
 	unsigned queue;
-	uint8_t *buffers; /* of the tags, for who needs the data in memory */
-	uint32_t stride;  /* from one to the next */
+	uint8_t *buffers;      /* of the tags, for who needs the data in memory */
+	uint32_t stride;       /* from one to the next */
+	uint8_t *pages;	       /* enum lane_pages of each tag; NULL: they cannot be had */
+	struct lane_op silent; /* of commands whose end is nobody's business */
+};
+
+/* Whose pages are buffer N of the ring: those of tag N's request? */
+enum lane_pages {
+	PAGES_WITH_DRIVER = 0,
+	PAGES_OURS,	 /* registered by lane_pages: lane_let_go is owed before its answer */
+	PAGES_OF_ANSWER, /* registered by the driver, and the answer takes them back */
 };
 
 /* Memory for the data of `tag`, which nobody else uses while its request has no `buf`. */
@@ -56,6 +65,16 @@ struct io_uring_sqe *lane_entry(struct io_uring *ring);
  */
 int lane_start(struct lane *lane, struct lane_op *op, unsigned file,
 	       const struct io_uring_sqe *sqe);
+
+/*
+ * Operations that are started from now on may have the pages of the request of `tag`, whose data is
+ * with the driver, as buffer `tag` of the ring, with an `addr` that counts from their beginning. 0
+ * or -ENOMEM. Where the driver refuses, those operations end with -EFAULT.
+ */
+int lane_pages(struct lane *lane, uint16_t tag);
+
+/* The request of `tag` is about to be answered. 0 or -ENOMEM. */
+int lane_let_go(struct lane *lane, uint16_t tag);
 
 /* `op`, which user_data of a completion points to, has ended. */
 void lane_end(struct lane *lane, struct lane_op *op, int32_t result);

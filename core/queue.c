@@ -81,6 +81,17 @@ static int open_ring(struct queue *q, const struct queue_config *cfg)
 	return 0;
 }
 
+/* A buffer for each tag, of its number; it is filled with the pages of the tag's request. */
+static int register_buffers(struct queue *q, const struct queue_config *cfg)
+{
+	if (!q->pages)
+		return 0;
+	q->lane.pages = calloc(cfg->depth, sizeof(*q->lane.pages));
+	if (!q->lane.pages)
+		return -ENOMEM;
+	return io_uring_register_buffers_sparse(&q->ring, cfg->depth);
+}
+
 static int register_files(struct queue *q, const struct queue_config *cfg)
 {
 	int files[LANE_FIRST_FILE + LANE_FILES] = { cfg->char_fd };
@@ -152,7 +163,9 @@ void queue_fill_request(struct queue *q, uint16_t tag)
 	struct ul_req *req = &q->base.shared.reqs[tag];
 
 	req->op = (uint8_t)(desc->op_flags & 0xff);
-	req->flags = desc->op_flags & ~0xffU;
+	req->flags = desc->op_flags & ~(0xffU | UBLK_IO_F_NEED_REG_BUF);
+	if (q->auto_pages && !(desc->op_flags & UBLK_IO_F_NEED_REG_BUF))
+		q->lane.pages[tag] = PAGES_OF_ANSWER;
 	/* A flush has no place; the block layer writes (sector_t)-1 there. */
 	req->sector = req->op == UL_OP_FLUSH ? 0 : (double)desc->start_sector;
 	req->length = req->op == UL_OP_FLUSH ? 0 : desc->nr_sectors << 9;
@@ -229,6 +242,8 @@ static void queue_answer(struct transport *t, uint16_t tag, int32_t result)
 		log_error("queue %u: bug: tag %u answered twice", t->shared.queue, tag);
 		return;
 	}
+	if (lane_let_go(&q->lane, tag))
+		queue_lose_ring(q);
 	q->way->commit(q, tag, result);
 }
 
@@ -238,6 +253,8 @@ static void queue_close(struct transport *t)
 	struct queue *q = (struct queue *)t;
 
 	if (q->ring_open) {
+		if (q->lane.pages)
+			io_uring_unregister_buffers(&q->ring);
 		io_uring_unregister_files(&q->ring);
 		io_uring_queue_exit(&q->ring);
 	}
@@ -246,6 +263,7 @@ static void queue_close(struct transport *t)
 	if (q->descs)
 		munmap((void *)q->descs, q->descs_len);
 	transport_free(t);
+	free(q->lane.pages);
 	free(q->state);
 	free(q);
 }
@@ -282,6 +300,8 @@ int queue_open(struct transport **transport, const struct queue_config *cfg)
 	q->wake_fd = cfg->wake_fd;
 	q->epoch = cfg->epoch;
 	q->lazy = cfg->flags & UBLK_F_USER_COPY;
+	q->pages = q->lazy && cfg->flags & UBLK_F_SUPPORT_ZERO_COPY;
+	q->auto_pages = q->pages && cfg->flags & UBLK_F_AUTO_BUF_REG;
 	q->state = calloc(cfg->depth, sizeof(*q->state));
 	if (q->state)
 		ret = transport_alloc(&q->base, cfg->queue, cfg->depth, cfg->max_io);
@@ -291,6 +311,8 @@ int queue_open(struct transport **transport, const struct queue_config *cfg)
 		ret = open_ring(q, cfg);
 	if (ret == 0)
 		ret = register_files(q, cfg);
+	if (ret == 0)
+		ret = register_buffers(q, cfg);
 	if (ret == 0 && q->wake_fd >= 0)
 		watch_wake_fd(q);
 	if (ret == 0)

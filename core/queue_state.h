@@ -66,8 +66,10 @@ struct queue {
 	unsigned at_once;     /* completions that the next submit brings itself: no need to wait */
 	unsigned wake_errors; /* in a row, of the poll of wake_fd */
 	bool ring_open;
-	bool lazy;   /* data stays with the driver until somebody wants it */
-	bool broken; /* the driver refused a command: the queue can't go on */
+	bool lazy;	 /* data stays with the driver until somebody wants it, */
+	bool pages;	 /* also as registered buffers of the ring, */
+	bool auto_pages; /* as which it comes by itself */
+	bool broken;	 /* the driver refused a command: the queue can't go on */
 };
 
 /* What a completion is of: in the top byte of its user_data, where no address of a user has any. */

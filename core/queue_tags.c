@@ -29,8 +29,10 @@ static void give_to_driver(struct queue *q, uint16_t tag, uint32_t op, int32_t r
 	cmd->q_id = (uint16_t)q->base.shared.queue;
 	cmd->tag = tag;
 	cmd->result = result;
-	/* With user copy the driver wants none. */
+	/* Of a lazy device the driver wants none. */
 	cmd->addr = q->lazy ? 0 : (uint64_t)(uintptr_t)transport_buffer(&q->base, tag);
+	if (q->auto_pages)
+		sqe->addr = tag | UBLK_AUTO_BUF_REG_FALLBACK;
 	q->state[tag] = TAG_FETCHING;
 	q->fetching++;
 }

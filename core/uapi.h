@@ -75,6 +75,16 @@ struct ublksrv_io_cmd {
 #define UBLK_U_IO_FETCH_REQ	       _IOWR('u', 0x20, struct ublksrv_io_cmd)
 #define UBLK_U_IO_COMMIT_AND_FETCH_REQ _IOWR('u', 0x21, struct ublksrv_io_cmd)
 #define UBLK_U_IO_NEED_GET_DATA	       _IOWR('u', 0x22, struct ublksrv_io_cmd)
+/* A request's pages as buffer `addr` of the ring. */
+#define UBLK_U_IO_REGISTER_IO_BUF      _IOWR('u', 0x23, struct ublksrv_io_cmd)
+#define UBLK_U_IO_UNREGISTER_IO_BUF    _IOWR('u', 0x24, struct ublksrv_io_cmd)
+
+/*
+ * With UBLK_F_AUTO_BUF_REG sqe->addr has the index of that buffer, and this: where the driver
+ * cannot register it, the request comes all the same, with UBLK_IO_F_NEED_REG_BUF.
+ */
+#define UBLK_AUTO_BUF_REG_FALLBACK (1U << 16)
+#define UBLK_IO_F_NEED_REG_BUF	   (1U << 17)
 
 #define UBLK_IO_RES_OK		  0
 #define UBLK_IO_RES_NEED_GET_DATA 1

@@ -33,7 +33,7 @@ WRAP_queue       := mmap io_uring_submit_and_wait io_uring_submit_and_wait_timeo
 WRAP_queue_batch := io_uring_submit_and_wait io_uring_submit_and_wait_timeout \
                     io_uring_submit_and_get_events io_uring_register_buf_ring
 WRAP_backend_mem := mmap
-WRAP_file_start  := lane_start file_serve
+WRAP_file_start  := lane_start lane_pages lane_fetch lane_store file_serve
 
 $(UNIT_TESTS): $(TEST_DIR)/unit_%: $(TEST_DIR)/unit/%.o $(TEST_DIR)/unit/support.o \
 		$(TEST_DIR)/rig.o $(TEST_DIR)/slow.o $(SHARED) core/exports.list

@@ -25,6 +25,9 @@ static struct {
 	struct file backing;
 	struct backend_io io;
 	struct ul_req req;
+	struct lane lane;
+	unsigned pages; /* how often they were asked for */
+	unsigned stored, fetched;
 	int result;	/* of the request */
 	unsigned calls; /* of file_serve */
 	int serves;	/* what file_serve says */
@@ -33,6 +36,40 @@ static struct {
 int __wrap_lane_start(struct lane *lane, struct lane_op *op, unsigned file,
 		      const struct io_uring_sqe *sqe);
 int __wrap_file_serve(struct backend *backend, struct lane *lane, const struct ul_req *req);
+int __wrap_lane_pages(struct lane *lane, uint16_t tag);
+int __wrap_lane_fetch(const struct lane *lane, const struct ul_req *req, uint32_t at, void *to,
+		      uint32_t length);
+int __wrap_lane_store(const struct lane *lane, const struct ul_req *req, uint32_t at,
+		      const void *from, uint32_t length);
+
+enum { TAG = 5 };
+
+int __wrap_lane_pages(struct lane *lane, uint16_t tag)
+{
+	assert_int_equal(tag, TAG);
+	it.pages++;
+	return it.refuse;
+}
+
+int __wrap_lane_fetch(const struct lane *lane, const struct ul_req *req, uint32_t at, void *to,
+		      uint32_t length)
+{
+	assert_ptr_equal(to, buffer);
+	assert_int_equal(at, 0);
+	assert_int_equal(length, LENGTH);
+	it.fetched++;
+	return it.serves;
+}
+
+int __wrap_lane_store(const struct lane *lane, const struct ul_req *req, uint32_t at,
+		      const void *from, uint32_t length)
+{
+	assert_ptr_equal(from, buffer);
+	assert_int_equal(at, 0);
+	assert_int_equal(length, LENGTH);
+	it.stored++;
+	return it.serves;
+}
 
 int __wrap_lane_start(struct lane *lane, struct lane_op *op, unsigned file,
 		      const struct io_uring_sqe *sqe)
@@ -280,6 +317,104 @@ static void only_what_is_aligned_goes_past_the_page_cache(void **state)
 	assert_int_equal(it.file, FILE_CACHED);
 }
 
+/* A read or write whose data is with the driver. */
+static void start_in_pages(uint8_t op)
+{
+	it.lane = (struct lane){ .buffers = buffer };
+	it.req = (struct ul_req){ .op = op, .sector = SECTOR, .length = LENGTH, .tag = TAG };
+	assert_int_equal(file_start(&it.backing.base, &it.lane, &it.req, &it.io), BACKEND_LATER);
+}
+
+static void assert_in_pages(unsigned opcode, uint32_t done)
+{
+	assert_int_equal(it.sqe.opcode, opcode);
+	assert_int_equal(it.sqe.addr, done);
+	assert_int_equal(it.sqe.len, LENGTH - done);
+	assert_int_equal(it.sqe.off, SECTOR * 512 + done);
+	assert_int_equal(it.sqe.buf_index, TAG);
+}
+
+static void data_of_the_driver_is_moved_in_its_pages(void **state)
+{
+	it.backing.memory_align = it.backing.offset_align = 512;
+	start_in_pages(UL_OP_WRITE);
+	assert_in_pages(IORING_OP_WRITE_FIXED, 0);
+	assert_int_equal(it.file, FILE_DIRECT);
+	complete(512);
+	assert_in_pages(IORING_OP_WRITE_FIXED, 512);
+	complete(LENGTH - 512);
+	assert_int_equal(it.result, 0);
+	assert_int_equal(it.pages, 2);
+
+	set_up(NULL);
+	start_in_pages(UL_OP_READ);
+	assert_in_pages(IORING_OP_READ_FIXED, 0);
+	complete(-EIO);
+	assert_int_equal(it.result, -EIO);
+	assert_int_equal(it.fetched + it.stored, 0);
+
+	set_up(NULL); /* what has no data wants no pages */
+	start_in_pages(UL_OP_FLUSH);
+	assert_int_equal(it.pages, 0);
+}
+
+/* They cannot be registered, or the file is opened for O_DIRECT and they do not lie so. */
+static void where_the_pages_do_not_do_the_buffer_does(void **state)
+{
+	static const int refusals[] = { -EFAULT, -EINVAL };
+
+	for (unsigned i = 0; i < ARRAY_SIZE(refusals); i++) {
+		set_up(NULL);
+		start_in_pages(UL_OP_WRITE);
+		complete(512);
+		complete(refusals[i]);
+		assert_int_equal(it.fetched, 1);
+		assert_transfer(IORING_OP_WRITE, 0);
+		complete(LENGTH);
+		assert_int_equal(it.result, 0);
+		assert_int_equal(it.stored, 0);
+
+		set_up(NULL);
+		start_in_pages(UL_OP_READ);
+		complete(refusals[i]);
+		assert_transfer(IORING_OP_READ, 0);
+		assert_int_equal(it.stored, 0);
+		complete(LENGTH);
+		assert_int_equal(it.stored, 1);
+		assert_int_equal(it.result, 0);
+		assert_int_equal(it.fetched, 0);
+	}
+	/* Once: of the buffer it is the host's word. */
+	set_up(NULL);
+	start_in_pages(UL_OP_READ);
+	complete(-EINVAL);
+	complete(-EINVAL);
+	assert_int_equal(it.result, -EINVAL);
+	assert_int_equal(it.stored, 0);
+}
+
+static void what_the_driver_does_not_move_is_an_error(void **state)
+{
+	start_in_pages(UL_OP_WRITE);
+	it.serves = -ENOMEM;
+	complete(-EFAULT);
+	assert_int_equal(it.result, -ENOMEM);
+	assert_int_equal(it.asked, 1);
+
+	set_up(NULL);
+	start_in_pages(UL_OP_READ);
+	complete(-EFAULT);
+	it.serves = -ENOMEM;
+	complete(LENGTH);
+	assert_int_equal(it.result, -ENOMEM);
+
+	set_up(NULL);
+	it.refuse = -ENOMEM;
+	it.req = (struct ul_req){ .op = UL_OP_READ, .length = LENGTH, .tag = TAG };
+	assert_int_equal(file_start(&it.backing.base, &it.lane, &it.req, &it.io), -ENOMEM);
+	assert_int_equal(it.asked, 0);
+}
+
 #define start_test(name) cmocka_unit_test_setup(name, set_up)
 
 int main(void)
@@ -298,6 +433,9 @@ int main(void)
 		start_test(what_the_ring_cannot_is_done_by_system_calls),
 		start_test(a_full_ring_is_an_error),
 		start_test(only_what_is_aligned_goes_past_the_page_cache),
+		start_test(data_of_the_driver_is_moved_in_its_pages),
+		start_test(where_the_pages_do_not_do_the_buffer_does),
+		start_test(what_the_driver_does_not_move_is_an_error),
 	};
 
 	return cmocka_run_group_tests_name("file_start", tests, NULL, NULL);

@@ -22,7 +22,16 @@
 #include "queue.h"
 #include "uapi.h"
 
-enum { DEPTH = 4, MAX_IO = 8192, QUEUE = 2, DESC = 24, FETCH = 0x7520, COMMIT = 0x7521 };
+enum {
+	DEPTH = 4,
+	MAX_IO = 8192,
+	QUEUE = 2,
+	DESC = 24,
+	FETCH = 0x7520,
+	COMMIT = 0x7521,
+	REGISTER = 0x7523,
+	UNREGISTER = 0x7524
+};
 
 /* A command as the driver would read it out of an SQE. */
 struct command {
@@ -33,6 +42,7 @@ struct command {
 	uint16_t tag;
 	int32_t result;
 	uint64_t addr;
+	uint64_t sqe_addr; /* beside the command */
 };
 
 static struct {
@@ -113,9 +123,13 @@ static void take(const uint8_t *sqe)
 	memcpy(&cmd->q_id, sqe + 48, 2);
 	memcpy(&cmd->tag, sqe + 50, 2);
 	assert_true(cmd->tag < DEPTH);
-	driver.tag_data[cmd->tag] = cmd->user_data;
+	if (cmd->cmd_op < (0xc0100000 | REGISTER))
+		driver.tag_data[cmd->tag] = cmd->user_data;
+	else
+		assert_int_equal(sqe[1], IOSQE_FIXED_FILE | IOSQE_CQE_SKIP_SUCCESS);
 	memcpy(&cmd->result, sqe + 52, 4);
 	memcpy(&cmd->addr, sqe + 56, 8);
+	memcpy(&cmd->sqe_addr, sqe + 16, 8);
 }
 
 static int submit(struct io_uring *ring)
@@ -647,6 +661,77 @@ static void in_get_data_mode_a_write_is_asked_for_its_data(void **state)
 	t->ops->close(t);
 }
 
+static void assert_command(unsigned i, uint32_t op, uint16_t tag)
+{
+	assert_int_equal(driver.seen[i].cmd_op, 0xc0100000 | op);
+	assert_int_equal(driver.seen[i].tag, tag);
+	assert_int_equal(driver.seen[i].q_id, QUEUE);
+}
+
+static void pages_are_registered_once_and_let_go_before_the_answer(void **state)
+{
+	struct transport *t;
+
+	driver.flags = UBLK_F_USER_COPY | UBLK_F_SUPPORT_ZERO_COPY;
+	t = opened();
+	issue(1, UL_OP_WRITE, 0, 8);
+	issue(2, UL_OP_WRITE, 0, 8);
+	assert_int_equal(t->ops->reap(t, UINT64_MAX), 2);
+	assert_int_equal(lane_pages(t->lane, 1), 0);
+	assert_int_equal(lane_pages(t->lane, 1), 0);
+	t->ops->answer(t, 1, 4096);
+	t->ops->answer(t, 2, 4096); /* nobody wanted its pages */
+	assert_int_equal(t->ops->reap(t, 0), 0);
+	assert_int_equal(driver.seen_count, DEPTH + 4);
+	assert_command(DEPTH, REGISTER, 1);
+	assert_int_equal(driver.seen[DEPTH].addr, 1);
+	assert_command(DEPTH + 1, UNREGISTER, 1);
+	assert_int_equal(driver.seen[DEPTH + 1].addr, 1);
+	assert_command(DEPTH + 2, COMMIT, 1);
+	assert_int_equal(driver.seen[DEPTH + 2].addr, 0);
+	assert_command(DEPTH + 3, COMMIT, 2);
+
+	/* The tag's next request has pages of its own. That they are not to be had is nobody's end. */
+	issue(1, UL_OP_WRITE, 0, 8);
+	assert_int_equal(t->ops->reap(t, UINT64_MAX), 1);
+	assert_int_equal(lane_pages(t->lane, 1), 0);
+	assert_int_equal(t->ops->reap(t, 0), 0);
+	assert_command(DEPTH + 4, REGISTER, 1);
+	driver.due[driver.due_count++] =
+		(struct io_uring_cqe){ .user_data = driver.seen[DEPTH + 4].user_data,
+				       .res = -ENOMEM };
+	assert_int_equal(t->ops->reap(t, UINT64_MAX), 0);
+	lane_run(t->lane);
+	t->ops->answer(t, 1, 4096);
+	t->ops->close(t);
+}
+
+static void pages_come_with_the_request_where_the_driver_registers_them(void **state)
+{
+	struct transport *t;
+
+	driver.flags = UBLK_F_USER_COPY | UBLK_F_SUPPORT_ZERO_COPY | UBLK_F_AUTO_BUF_REG;
+	t = opened();
+	for (unsigned tag = 0; tag < DEPTH; tag++)
+		assert_int_equal(driver.seen[tag].sqe_addr, 1 << 16 | tag);
+	issue(1, UL_OP_WRITE, 0, 8);
+	issue(2, UL_OP_WRITE | UL_FLAG_FUA | 1 << 17, 0, 8); /* it could not */
+	assert_int_equal(t->ops->reap(t, UINT64_MAX), 2);
+	assert_int_equal(t->shared.reqs[2].flags, UL_FLAG_FUA);
+	assert_int_equal(lane_pages(t->lane, 1), 0);
+	assert_int_equal(lane_pages(t->lane, 2), 0);
+	t->ops->answer(t, 1, 4096);
+	t->ops->answer(t, 2, 4096);
+	assert_int_equal(t->ops->reap(t, 0), 0);
+	assert_int_equal(driver.seen_count, DEPTH + 4);
+	assert_command(DEPTH, REGISTER, 2);
+	assert_command(DEPTH + 1, COMMIT, 1);
+	assert_int_equal(driver.seen[DEPTH + 1].sqe_addr, 1 << 16 | 1);
+	assert_command(DEPTH + 2, UNREGISTER, 2);
+	assert_command(DEPTH + 3, COMMIT, 2);
+	t->ops->close(t);
+}
+
 static void in_copy_mode_the_data_is_in_the_buffer(void **state)
 {
 	struct transport *t = opened();
@@ -681,6 +766,8 @@ int main(void)
 		queue_test(an_operation_of_the_backend_comes_back_to_it),
 		queue_test(with_user_copy_the_data_stays_with_the_driver),
 		queue_test(in_get_data_mode_a_write_is_asked_for_its_data),
+		queue_test(pages_are_registered_once_and_let_go_before_the_answer),
+		queue_test(pages_come_with_the_request_where_the_driver_registers_them),
 		queue_test(in_copy_mode_the_data_is_in_the_buffer),
 	};
 
