@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
 #include <unistd.h>
@@ -111,6 +112,20 @@ static bool in_memory(int fd)
 	return fstatfs(fd, &fs) == 0 && (fs.f_type == TMPFS_MAGIC || fs.f_type == RAMFS_MAGIC);
 }
 
+/* Data goes to and from the driver by one copy then. Without it, by two. */
+static void map(struct file *file, const struct ul_device *dev)
+{
+	size_t size = (size_t)dev->size;
+	int prot = dev->read_only ? PROT_READ : PROT_READ | PROT_WRITE;
+	void *mapping = mmap(NULL, size, prot, MAP_SHARED | MAP_NORESERVE,
+			     file->base.files[FILE_CACHED], 0);
+
+	if (mapping == MAP_FAILED)
+		return;
+	file->map = mapping;
+	file->map_size = size;
+}
+
 static int set_up(struct file *file, const struct ul_device *dev)
 {
 	int *fd = &file->base.files[FILE_CACHED];
@@ -121,7 +136,7 @@ static int set_up(struct file *file, const struct ul_device *dev)
 	if (ret)
 		return ret;
 	file->base.file_count = FILE_CACHED + 1;
-	file->base.prompt = S_ISREG(st.st_mode) && in_memory(*fd);
+	file->base.prompt = file->base.lazy = S_ISREG(st.st_mode) && in_memory(*fd);
 	file->block_device = S_ISBLK(st.st_mode);
 	file->durable = !dev->volatile_cache;
 	ret = host_size(*fd, &st, &size);
@@ -132,11 +147,17 @@ static int set_up(struct file *file, const struct ul_device *dev)
 	}
 	if (ret == 0 && dev->direct)
 		ret = add_direct(file, dev);
+	if (ret == 0 && file->base.prompt)
+		map(file, dev);
 	return ret;
 }
 
 static void file_close(struct backend *backend)
 {
+	struct file *file = (struct file *)backend;
+
+	if (file->map)
+		munmap(file->map, file->map_size);
 	for (unsigned i = 0; i < backend->file_count; i++)
 		close(backend->files[i]);
 	free(backend);

@@ -19,6 +19,10 @@ struct file {
 
 	/* Bytes that O_DIRECT wants multiples of; 0: the file is not open so. */
 	uint32_t memory_align, offset_align;
+
+	/* Of a file in memory: all of it, in memory of ours. NULL: it is not mapped. */
+	uint8_t *map;
+	size_t map_size;
 };
 
 /* Which of its two ways, of backend.files, takes `length` bytes from `offset`, to or from `buf`? */

@@ -8,6 +8,7 @@
 #include <linux/falloc.h>
 #include <linux/fs.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -38,6 +39,64 @@ static int transfer(const struct file *file, const struct ul_req *req)
 	return 0;
 }
 
+enum { LOOK = 256 }; /* pages at a time; 1 MiB where they have 4 KiB */
+
+/* Has the file memory for all of it? To read a hole through the mapping would give it some. */
+static bool stored(const struct file *file, uint64_t start, uint32_t length)
+{
+	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE), end = start + length;
+	unsigned char there[LOOK];
+
+	for (start -= start % page; start < end; start += LOOK * page) {
+		uint64_t most = LOOK * page, part = end - start < most ? end - start : most;
+		unsigned char all = 1;
+
+		if (mincore(file->map + start, part, there))
+			return false;
+		for (uint64_t i = 0; i < (part + page - 1) / page; i++)
+			all &= there[i];
+		if (!all)
+			return false;
+	}
+	return true;
+}
+
+/*
+ * Between the driver and the mapped file. The kernel finds no memory where the file was cut short
+ * or there is no room for it, and that is no signal, as this thread does not touch it: -EFAULT.
+ */
+static int move_mapped(const struct file *file, const struct lane *lane, const struct ul_req *req)
+{
+	uint64_t start = backend_offset(req);
+
+	if (!file->map)
+		return -EFAULT;
+	if (req->op == UL_OP_WRITE)
+		return lane_fetch(lane, req, 0, file->map + start, req->length);
+	if (!stored(file, start, req->length))
+		return -EFAULT;
+	return lane_store(lane, req, 0, file->map + start, req->length);
+}
+
+/* By the tag's buffer where it must be: that also gives the host's own errno. */
+static int move(const struct file *file, const struct lane *lane, const struct ul_req *req)
+{
+	struct ul_req in_buffer = *req;
+	int ret = move_mapped(file, lane, req);
+
+	if (ret != -EFAULT)
+		return ret;
+	in_buffer.buf = lane_buffer(lane, req->tag);
+	ret = 0;
+	if (req->op == UL_OP_WRITE)
+		ret = lane_fetch(lane, req, 0, in_buffer.buf, req->length);
+	if (ret == 0)
+		ret = transfer(file, &in_buffer);
+	if (ret == 0 && req->op == UL_OP_READ)
+		ret = lane_store(lane, req, 0, in_buffer.buf, req->length);
+	return ret;
+}
+
 static int clear(const struct file *file, const struct ul_req *req)
 {
 	uint64_t range[2] = { backend_offset(req), req->length };
@@ -63,7 +122,7 @@ int file_serve(struct backend *backend, struct lane *lane, const struct ul_req *
 	switch (req->op) {
 	case UL_OP_READ:
 	case UL_OP_WRITE:
-		return transfer(file, req);
+		return req->buf ? transfer(file, req) : move(file, lane, req);
 	case UL_OP_FLUSH:
 		return fdatasync(file->base.files[FILE_CACHED]) < 0 ? -errno : 0;
 	case UL_OP_DISCARD:

@@ -691,7 +691,7 @@ static void pages_are_registered_once_and_let_go_before_the_answer(void **state)
 	assert_int_equal(driver.seen[DEPTH + 2].addr, 0);
 	assert_command(DEPTH + 3, COMMIT, 2);
 
-	/* The tag's next request has pages of its own. That they are not to be had is nobody's end. */
+	/* The tag's next request has pages of its own; that they are not to be had is no end. */
 	issue(1, UL_OP_WRITE, 0, 8);
 	assert_int_equal(t->ops->reap(t, UINT64_MAX), 1);
 	assert_int_equal(lane_pages(t->lane, 1), 0);
