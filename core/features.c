@@ -7,6 +7,7 @@
 
 #include "ctrl.h"
 #include "log.h"
+#include "mode.h"
 
 /* Indexed by bit; `since` is the kernel that brought it, for people only. */
 static const struct feature {
@@ -58,6 +59,53 @@ void features_text(uint64_t mask, char *text, unsigned size)
 	}
 }
 
+/* What a device of these gets that says nothing, and whose script takes no data. */
+static const struct example {
+	const char *name, *text;
+	struct mode_backing backing;
+} examples[] = {
+	{ "null", "ublk.null()", { .lazy = true, .fixed = true } },
+	{ "mem", "ublk.mem()", { .lazy = true } },
+	{ "file", "ublk.file(PATH)", { .fixed = true } },
+	{ "tmpfs", "ublk.file(PATH) on tmpfs", { .lazy = true, .fixed = true } },
+	{ "script", "a script that takes the data", { .lazy = true } },
+};
+
+enum { EXAMPLE_COUNT = sizeof(examples) / sizeof(examples[0]), SCRIPT = EXAMPLE_COUNT - 1 };
+
+static struct mode_choice choice_of(unsigned i, uint64_t mask)
+{
+	const struct ul_device dev = { .look_mask = i == SCRIPT ? UINT32_MAX : 0 };
+	struct mode_choice choice;
+
+	(void)mode_choose(&dev, &examples[i].backing, mask, "", &choice); /* auto is not refused */
+	return choice;
+}
+
+static void print_modes(uint64_t mask)
+{
+	puts("\ndata modes, where a device does not say its own:");
+	for (unsigned i = 0; i < EXAMPLE_COUNT; i++) {
+		struct mode_choice choice = choice_of(i, mask);
+
+		printf("%-28s  %-9s  %s\n", examples[i].text, mode_name(choice.mode), choice.why);
+	}
+}
+
+static json_t *modes_json(uint64_t mask)
+{
+	json_t *modes = json_object();
+
+	for (unsigned i = 0; i < EXAMPLE_COUNT; i++) {
+		struct mode_choice choice = choice_of(i, mask);
+
+		json_object_set_new(
+			modes, examples[i].name,
+			json_pack("{s:s, s:s}", "mode", mode_name(choice.mode), "why", choice.why));
+	}
+	return modes;
+}
+
 static void print_lines(uint64_t mask)
 {
 	for (unsigned bit = 0; bit < FEATURE_COUNT; bit++)
@@ -66,6 +114,7 @@ static void print_lines(uint64_t mask)
 	for (unsigned bit = FEATURE_COUNT; bit < 64; bit++)
 		if (mask >> bit & 1)
 			printf("yes  bit %-18u  newer than this program\n", bit);
+	print_modes(mask);
 }
 
 static int print_json(uint64_t mask)
@@ -82,8 +131,8 @@ static int print_json(uint64_t mask)
 		else if (mask >> bit & 1)
 			json_array_append_new(unknown, json_integer(bit));
 	}
-	root = json_pack("{s:I, s:o, s:o}", "mask", (json_int_t)mask, "features", named, "unknown",
-			 unknown);
+	root = json_pack("{s:I, s:o, s:o, s:o}", "mask", (json_int_t)mask, "features", named,
+			 "unknown", unknown, "modes", modes_json(mask));
 	if (!root || json_dumpf(root, stdout, JSON_INDENT(2)) < 0)
 		ret = -ENOMEM;
 	else

@@ -43,11 +43,24 @@ static bool offers(uint64_t offered, int32_t mode)
 	return !(modes[mode].flags & ~offered);
 }
 
-/* The fastest, as measured. */
+/* The fastest, as measured; see core/README.md. */
 static int32_t best(const struct ul_device *dev, const struct mode_backing *backing,
 		    uint64_t offered, const char **why)
 {
-	*why = "nothing better";
+	if (dev->look_mask & (1U << UL_OP_READ | 1U << UL_OP_WRITE)) {
+		*why = "handlers take the data";
+		return UL_MODE_COPY;
+	}
+	if (backing->lazy && offers(offered, UL_MODE_USER_COPY)) {
+		*why = "no handler takes the data, and the backing moves it itself";
+		return UL_MODE_USER_COPY;
+	}
+	if (backing->fixed && offers(offered, UL_MODE_AUTO_BUF)) {
+		*why = "no handler takes the data, and the host moves it";
+		return UL_MODE_AUTO_BUF;
+	}
+	*why = backing->lazy || backing->fixed ? "this kernel's driver has no better one"
+					       : "the backing takes no other";
 	return UL_MODE_COPY;
 }
 
@@ -80,7 +93,7 @@ int mode_choose(const struct ul_device *dev, const struct mode_backing *backing,
 	if (!offered) /* it is older than the question; this it has had from the first */
 		offered = UBLK_F_NEED_GET_DATA;
 	choice->mode = dev->mode;
-	choice->why = "as the device says";
+	choice->why = "it was asked for";
 	if (dev->mode == UL_MODE_AUTO)
 		choice->mode = best(dev, backing, offered, &choice->why);
 	else

@@ -185,10 +185,20 @@ function M.handles(layer, op)
   return layer.handler ~= nil or layer[M.op_name[op]] ~= nil
 end
 
---- Does a layer of `stack` that has a say in `op` want to see its data?
+-- Can `f` see the data, which is its argument number `buf`?
+local function takes(f, buf)
+  if not f then return false end
+  local info = debug.getinfo(f, "u")
+  return info.isvararg or info.nparams >= buf
+end
+
+--- Can a layer of `stack` that has a say in `op` see its data?
 function M.looks(stack, op)
   for _, layer in ipairs(stack) do
-    if layer.data and M.handles(layer, op) then return true end
+    if layer.data and M.handles(layer, op)
+      and (takes(layer.handler, 4) or takes(layer[M.op_name[op]], 3)) then
+      return true
+    end
   end
   return false
 end

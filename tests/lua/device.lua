@@ -71,7 +71,7 @@ function M.test_modes_are_told_by_name()
 end
 
 function M.test_ops_whose_data_is_looked_at_are_told()
-  local function nothing() end
+  local function nothing(_, _, _, _) end
   local bits = { read = 1, write = 2, all = 0x2f }
   lu.assertEquals(describe({}).look_mask, 0)
   lu.assertEquals(describe({ read = nothing }).look_mask, bits.read)
@@ -82,6 +82,15 @@ function M.test_ops_whose_data_is_looked_at_are_told()
   lu.assertEquals(describe({ backing = { data = false, read = nothing },
     layers = { { write = nothing, data = false } } }).look_mask, 0)
   lu.assertEquals(describe({ layers = { { read = nothing, range = {} } } }).look_mask, 0)
+end
+
+function M.test_who_does_not_take_the_data_does_not_look_at_it()
+  local function look(spec) return describe(spec).look_mask end
+  lu.assertEquals(look { read = function(_, _) end, handler = function(_, _, _) end }, 0)
+  lu.assertEquals(look { read = function(_, _, _) end, handler = function(_, _, _) end }, 1)
+  lu.assertEquals(look { handler = function(_, _, _, _) end }, 0x2f)
+  lu.assertEquals(look { write = function(...) return ... end }, 2)
+  lu.assertEquals(look { write = print }, 2) -- C takes what it wants
 end
 
 function M.test_what_is_not_said_is_left_open()

@@ -53,7 +53,9 @@ static void who_does_not_look_costs_no_copy(void **state)
 		     "  return req:forward() end }",
 		LIBS
 		"return { size = '1M', data = false, handler = function() ublk.sleep '1ms' end }",
-		LIBS "return { size = '1M', read = function() end }", /* the backing fills it */
+		LIBS "return { size = '1M', handler = function(op, sector, length) end }",
+		/* The backing fills it. */
+		LIBS "return { size = '1M', read = function(_, _, buf) end }",
 	};
 
 	for (unsigned i = 0; i < ARRAY_SIZE(scripts); i++) {
@@ -135,7 +137,7 @@ static void a_read_that_fails_gives_nothing(void **state)
 
 static void a_pass_with_the_guard_gives_the_backings_data(void **state)
 {
-	struct rig rig = run(LIBS "return { size = '1M', read = function() end }", true);
+	struct rig rig = run(LIBS "return { size = '1M', read = function(_, _, buf) end }", true);
 
 	assert_read(&rig, 0xa1, 0xa1);
 }
@@ -154,7 +156,7 @@ static void done_without_a_look_gives_an_old_buffer(void **state)
 static void what_cannot_be_fetched_is_an_error_and_no_data(void **state)
 {
 	static const char *const scripts[] = {
-		LIBS "return { size = '1M', handler = function() return true end }",
+		LIBS "return { size = '1M', handler = function(...) return true end }",
 		LIBS
 		"return { size = '1M', read = function(_, _, _, req) return req:forward() end,\n"
 		"  write = function(_, _, _, req) return req:forward() end }",

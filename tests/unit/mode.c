@@ -82,6 +82,21 @@ static void a_backing_that_takes_no_pages_refuses_them(void **state)
 	assert_refused(UL_MODE_AUTO_BUF, &other, all, "\"copy\"");
 }
 
+static void auto_is_by_who_wants_the_data(void **state)
+{
+	enum { LOOKS = 1 << UL_OP_READ, WRITES = 1 << UL_OP_WRITE, CLEARS = 1 << UL_OP_DISCARD };
+
+	assert_int_equal(choose(UL_MODE_AUTO, 0, &nothing, all).mode, UL_MODE_USER_COPY);
+	assert_int_equal(choose(UL_MODE_AUTO, 0, &memory, all).mode, UL_MODE_USER_COPY);
+	assert_int_equal(choose(UL_MODE_AUTO, CLEARS, &memory, copy).mode, UL_MODE_USER_COPY);
+	assert_int_equal(choose(UL_MODE_AUTO, 0, &disk, all).mode, UL_MODE_AUTO_BUF);
+	assert_int_equal(choose(UL_MODE_AUTO, 0, &disk, zero).mode, UL_MODE_COPY);
+	assert_int_equal(choose(UL_MODE_AUTO, 0, &other, all).mode, UL_MODE_COPY);
+	assert_int_equal(choose(UL_MODE_AUTO, LOOKS, &memory, all).mode, UL_MODE_COPY);
+	assert_int_equal(choose(UL_MODE_AUTO, WRITES, &disk, all).mode, UL_MODE_COPY);
+	assert_int_equal(choose(UL_MODE_AUTO, LOOKS | WRITES, &nothing, all).mode, UL_MODE_COPY);
+}
+
 static void auto_takes_nothing_that_the_driver_has_not(void **state)
 {
 	const struct mode_backing *const backings[] = { &nothing, &memory, &disk, &other };
@@ -128,6 +143,7 @@ int main(void)
 		cmocka_unit_test(a_driver_that_does_not_say_has_what_the_first_one_had),
 		cmocka_unit_test(what_the_driver_lacks_is_named),
 		cmocka_unit_test(a_backing_that_takes_no_pages_refuses_them),
+		cmocka_unit_test(auto_is_by_who_wants_the_data),
 		cmocka_unit_test(auto_takes_nothing_that_the_driver_has_not),
 		cmocka_unit_test(a_driver_that_drops_a_mode_is_seen),
 		cmocka_unit_test(names_are_numbers_and_back),
