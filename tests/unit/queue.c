@@ -622,8 +622,9 @@ static void with_user_copy_the_data_stays_with_the_driver(void **state)
 	assert_true(t->lane->lazy);
 	assert_int_equal(t->lane->char_fd, driver.char_fd);
 	assert_int_equal(t->lane->queue, QUEUE);
-	for (uint16_t tag = 0; tag < DEPTH; tag++)
-		assert_ptr_equal(lane_buffer(t->lane, tag), transport_buffer(t, tag));
+	for (unsigned tag = 0; tag < DEPTH; tag++)
+		assert_ptr_equal(lane_buffer(t->lane, (uint16_t)tag),
+				 transport_buffer(t, (uint16_t)tag));
 	t->ops->close(t);
 }
 
@@ -654,8 +655,8 @@ static void in_get_data_mode_a_write_is_asked_for_its_data(void **state)
 	driver.due[0].res = 1;
 	assert_int_equal(t->ops->reap(t, UINT64_MAX), 0);
 	assert_int_equal(t->ops->reap(t, 0), 0);
-	for (uint16_t tag = 0; tag < DEPTH; tag++)
-		abort_tag(tag, -ENODEV);
+	for (unsigned tag = 0; tag < DEPTH; tag++)
+		abort_tag((uint16_t)tag, -ENODEV);
 	assert_int_equal(t->ops->reap(t, UINT64_MAX), 0);
 	assert_int_equal(t->ops->reap(t, UINT64_MAX), -ENODEV);
 	t->ops->close(t);
