@@ -33,7 +33,7 @@ struct cli {
 	int32_t id;	 /* -n; -1: the driver chooses */
 	unsigned queues; /* -q; 0: the script's */
 	unsigned depth;	 /* -d; 0: the script's */
-	int32_t mode;	 /* --mode, enum ul_mode; UL_MODE_AUTO: the script's */
+	int32_t mode;	 /* --mode, enum ul_mode; -1: the script's */
 	size_t memory;	 /* --memory, bytes; 0: the default */
 	uint64_t seed;
 	bool seed_given;

@@ -69,7 +69,7 @@ static int load(struct server *s, struct script **first)
 		spec->queues = s->config->queues;
 	if (s->config->depth)
 		spec->depth = s->config->depth;
-	if (s->config->mode)
+	if (s->config->mode >= 0)
 		spec->mode = s->config->mode;
 	ret = backend_probe(spec, name);
 	if (ret == 0)

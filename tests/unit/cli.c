@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "api.h"
 #include "cli.h"
 
 enum { MOST_WORDS = 16 };
@@ -122,6 +123,7 @@ static void a_script_alone_runs_with_defaults(void **state)
 	assert_int_equal(cli.id, -1);
 	assert_int_equal(cli.queues, 0);
 	assert_int_equal(cli.depth, 0);
+	assert_int_equal(cli.mode, -1);
 	assert_false(cli.seed_given);
 	assert_false(cli.verbose);
 	assert_null(cli.stats);
@@ -241,6 +243,14 @@ static void features_takes_json_and_no_word(void **state)
 	assert_true(parsed("--json features").json);
 	assert_int_equal(parsed("features --help").verb, CLI_HELP);
 	assert_refused("features x", "features: unexpected word x");
+}
+
+static void a_mode_is_one_of_those_that_there_are(void **state)
+{
+	assert_int_equal(parsed("--mode auto x").mode, UL_MODE_AUTO);
+	assert_int_equal(parsed("--mode auto_buf x").mode, UL_MODE_AUTO_BUF);
+	assert_refused("--mode fast x", "--mode fast: needs auto, copy, get_data, user_copy");
+	assert_refused("check --mode copy x", "--mode: not an option of check");
 }
 
 static void unknown_options_are_named(void **state)
@@ -374,6 +384,7 @@ int main(void)
 		cmocka_unit_test(words_after_two_dashes_are_a_command),
 		cmocka_unit_test(help_is_the_programs_or_the_scripts),
 		cmocka_unit_test(features_takes_json_and_no_word),
+		cmocka_unit_test(a_mode_is_one_of_those_that_there_are),
 		cmocka_unit_test(unknown_options_are_named),
 		cmocka_unit_test(an_unknown_option_among_joined_ones_is_named),
 		cmocka_unit_test(a_missing_argument_is_named),
