@@ -55,9 +55,9 @@ static int32_t best(const struct ul_device *dev, const struct mode_backing *back
 		*why = "no handler takes the data, and the backing moves it itself";
 		return UL_MODE_USER_COPY;
 	}
-	if (backing->fixed && offers(offered, UL_MODE_AUTO_BUF)) {
+	if (backing->fixed && offers(offered, UL_MODE_ZERO_COPY)) {
 		*why = "no handler takes the data, and the host moves it";
-		return UL_MODE_AUTO_BUF;
+		return offers(offered, UL_MODE_AUTO_BUF) ? UL_MODE_AUTO_BUF : UL_MODE_ZERO_COPY;
 	}
 	*why = backing->lazy || backing->fixed ? "this kernel's driver has no better one"
 					       : "the backing takes no other";

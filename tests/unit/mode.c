@@ -90,7 +90,8 @@ static void auto_is_by_who_wants_the_data(void **state)
 	assert_int_equal(choose(UL_MODE_AUTO, 0, &memory, all).mode, UL_MODE_USER_COPY);
 	assert_int_equal(choose(UL_MODE_AUTO, CLEARS, &memory, copy).mode, UL_MODE_USER_COPY);
 	assert_int_equal(choose(UL_MODE_AUTO, 0, &disk, all).mode, UL_MODE_AUTO_BUF);
-	assert_int_equal(choose(UL_MODE_AUTO, 0, &disk, zero).mode, UL_MODE_COPY);
+	assert_int_equal(choose(UL_MODE_AUTO, 0, &disk, zero).mode, UL_MODE_ZERO_COPY);
+	assert_int_equal(choose(UL_MODE_AUTO, 0, &disk, copy).mode, UL_MODE_COPY);
 	assert_int_equal(choose(UL_MODE_AUTO, 0, &other, all).mode, UL_MODE_COPY);
 	assert_int_equal(choose(UL_MODE_AUTO, LOOKS, &memory, all).mode, UL_MODE_COPY);
 	assert_int_equal(choose(UL_MODE_AUTO, WRITES, &disk, all).mode, UL_MODE_COPY);
