@@ -67,7 +67,7 @@ static int add(struct device *d, int32_t id)
 		.queue_depth = (uint16_t)spec->depth,
 		.max_io_buf_bytes = spec->max_io,
 		.dev_id = (uint32_t)id,
-		.flags = flags | mode.flags,
+		.flags = (flags | mode.flags) & ~mode.without,
 	};
 	ret = ctrl_add(d->ctrl, &d->info);
 	if (ret)

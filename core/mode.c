@@ -64,15 +64,21 @@ static int32_t best(const struct ul_device *dev, const struct mode_backing *back
 	return UL_MODE_COPY;
 }
 
-static int check(int32_t mode, const struct mode_backing *backing, uint64_t offered,
+static int check(const struct ul_device *dev, const struct mode_backing *backing, uint64_t offered,
 		 const char *name)
 {
+	const int32_t mode = dev->mode;
 	const struct mode *m = &modes[mode];
 
 	if (!offers(offered, mode)) {
 		log_error("%s: mode = \"%s\": this kernel's ublk driver does not have it (no %s, "
 			  "see `ublk-lua features`; Linux %s has)",
 			  name, m->name, m->feature, m->since);
+		return -EOPNOTSUPP;
+	}
+	if (mode == UL_MODE_GET_DATA && dev->batch == UL_YES) {
+		log_error("%s: mode = \"get_data\": it knows no batches; leave out batch = true",
+			  name);
 		return -EOPNOTSUPP;
 	}
 	if (m->fixed && !backing->fixed) {
@@ -97,8 +103,9 @@ int mode_choose(const struct ul_device *dev, const struct mode_backing *backing,
 	if (dev->mode == UL_MODE_AUTO)
 		choice->mode = best(dev, backing, offered, &choice->why);
 	else
-		ret = check(dev->mode, backing, offered, name);
+		ret = check(dev, backing, offered, name);
 	choice->flags = modes[choice->mode].flags;
+	choice->without = choice->mode == UL_MODE_GET_DATA ? UBLK_F_BATCH_IO : 0;
 	return ret;
 }
 

@@ -20,9 +20,10 @@ struct mode_backing {
 };
 
 struct mode_choice {
-	int32_t mode;	 /* enum ul_mode, never UL_MODE_AUTO */
-	uint64_t flags;	 /* of ADD_DEV, for it */
-	const char *why; /* "no script looks at the data" */
+	int32_t mode;	  /* enum ul_mode, never UL_MODE_AUTO */
+	uint64_t flags;	  /* of ADD_DEV, for it, */
+	uint64_t without; /* and what must not be among them */
+	const char *why;  /* "no script looks at the data" */
 };
 
 /* As scripts and users write it; NULL beyond the last. */

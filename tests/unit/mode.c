@@ -127,6 +127,24 @@ static void a_driver_that_drops_a_mode_is_seen(void **state)
 	assert_one_line(log);
 }
 
+/* Where batches are only used because the driver has them, they are not. */
+static void get_data_goes_without_batches(void **state)
+{
+	struct ul_device dev = { .mode = UL_MODE_GET_DATA, .batch = UL_YES };
+	struct mode_choice choice;
+	const char *log;
+	int ret;
+
+	log_begin();
+	ret = mode_choose(&dev, &memory, all, "test.lua", &choice);
+	log = log_end();
+	assert_int_equal(ret, -EOPNOTSUPP);
+	assert_has(log, "batch = true");
+	assert_one_line(log);
+	assert_int_equal(choose(UL_MODE_GET_DATA, 0, &memory, all).without, UBLK_F_BATCH_IO);
+	assert_int_equal(choose(UL_MODE_COPY, 0, &memory, all).without, 0);
+}
+
 static void names_are_numbers_and_back(void **state)
 {
 	for (int32_t mode = 0; mode < UL_MODE_COUNT; mode++)
@@ -147,6 +165,7 @@ int main(void)
 		cmocka_unit_test(auto_is_by_who_wants_the_data),
 		cmocka_unit_test(auto_takes_nothing_that_the_driver_has_not),
 		cmocka_unit_test(a_driver_that_drops_a_mode_is_seen),
+		cmocka_unit_test(get_data_goes_without_batches),
 		cmocka_unit_test(names_are_numbers_and_back),
 	};
 
