@@ -208,6 +208,7 @@ struct ul_device {
 	uint8_t volatile_cache;
 	uint8_t fua;
 	uint8_t partition_scan;
+	uint8_t huge_pages;
 	uint8_t batch;	 /* enum ul_choice: many tags in one command */
 	uint8_t direct;	 /* UL_BACKING_FILE: past the host's page cache */
 	char path[4096]; /* likewise */

@@ -304,7 +304,8 @@ int queue_open(struct transport **transport, const struct queue_config *cfg)
 	q->auto_pages = q->pages && cfg->flags & UBLK_F_AUTO_BUF_REG;
 	q->state = calloc(cfg->depth, sizeof(*q->state));
 	if (q->state)
-		ret = transport_alloc(&q->base, cfg->queue, cfg->depth, cfg->max_io);
+		ret = transport_alloc(&q->base, cfg->queue, cfg->depth, cfg->max_io,
+				      cfg->huge_pages);
 	if (ret == 0)
 		ret = map_descriptors(q, cfg);
 	if (ret == 0)

@@ -16,6 +16,7 @@ struct queue_config {
 	uint64_t flags;	  /* UBLK_F_*, likewise */
 	int wake_fd;	  /* eventfd, non-blocking: written to, reap returns; -1: none */
 	uint64_t epoch;	  /* CLOCK_MONOTONIC in ns at which the device's clock is 0 */
+	bool huge_pages;  /* for the data, if there are any */
 	const int *files; /* of the backend, for its operations in the queue's ring */
 	unsigned file_count;
 };

@@ -144,6 +144,7 @@ static int start_worker(struct server *s, unsigned queue)
 			.flags = info->flags,
 			.wake_fd = s->wake_fds[queue],
 			.epoch = s->epoch,
+			.huge_pages = s->share->spec.huge_pages,
 		},
 		.cpus = s->share->queue[queue].cpus,
 		.script = s->scripts[queue],

@@ -141,7 +141,7 @@ int sim_open(struct transport **transport, const struct sim_config *config)
 	sim->idle = calloc(config->depth, sizeof(*sim->idle));
 	sim->owed = calloc(config->depth, sizeof(*sim->owed));
 	if (!sim->idle || !sim->owed ||
-	    transport_alloc(&sim->base, config->queue, config->depth, config->max_io)) {
+	    transport_alloc(&sim->base, config->queue, config->depth, config->max_io, false)) {
 		sim_close(&sim->base);
 		return -ENOMEM;
 	}

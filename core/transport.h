@@ -44,6 +44,7 @@ struct transport {
 	const struct transport_ops *ops;
 	struct ul_queue shared; /* what the script sees */
 	uint8_t *data;		/* depth × max_io bytes, page-aligned */
+	size_t data_length;	/* as it was mapped */
 	struct lane *lane;	/* for backends that wait for the host; NULL: it has none */
 };
 
@@ -60,8 +61,9 @@ static inline bool transport_op_has_data(uint8_t op)
 }
 
 /*
- * Allocate requests, batch, buffers and slots. 0 or -ENOMEM; transport_free is
- * safe after both.
+ * Allocate requests, batch, buffers (in huge pages if they are to be had and
+ * wanted) and slots. 0 or -ENOMEM; transport_free is safe after both.
  */
-int transport_alloc(struct transport *t, unsigned queue, unsigned depth, uint32_t max_io);
+int transport_alloc(struct transport *t, unsigned queue, unsigned depth, uint32_t max_io,
+		    bool huge_pages);
 void transport_free(struct transport *t);

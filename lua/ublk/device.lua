@@ -93,6 +93,7 @@ local fields = {
   volatile_cache = { "volatile_cache", boolean },
   fua = { "fua", boolean },
   partition_scan = { "partition_scan", boolean },
+  huge_pages = { "huge_pages", boolean },
   batch = { "batch", choice },
   mode = { "mode", mode },
 }

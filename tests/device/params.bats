@@ -90,6 +90,24 @@ write_mib() { dd if=/dev/zero of="$device" bs=1M count=1 oflag=direct status=non
   holds '.total.ops.write | .requests == 256 and .errors == 0'
 }
 
+# What the processes of the server have of the pages that are set aside.
+huge_kb() { awk '/^HugetlbPages:/ { print $2 }' "/proc/$(server_process)/status"; }
+
+@test "huge pages: of those set aside, and a warning where they do not do" {
+  script 'return { size = "64M", depth = 16, max_io = "512K", huge_pages = true }'
+  echo 4 >/proc/sys/vm/nr_hugepages
+  start_device "$script"
+  verify --iodepth=16 --size=1M
+  [[ $(huge_kb) -eq 8192 ]]
+  run ! grep -q huge_pages "$server_err"
+  end_device
+  echo 0 >/proc/sys/vm/nr_hugepages
+  start_device "$script"
+  verify --iodepth=16 --size=1M
+  [[ $(grep -c 'huge_pages: the host has not set aside 4 pages' "$server_err") -eq 1 ]]
+  end_device
+}
+
 @test "max_io: one request of 32 MiB" {
   script 'return { size = "64M", max_io = "32M", io_opt = "32M", depth = 4 }'
   start_device --stats "$stats" "$script"

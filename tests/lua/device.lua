@@ -51,7 +51,7 @@ end
 
 function M.test_booleans_go_to_their_fields()
   for _, name in ipairs { "read_only", "rotational", "volatile_cache", "fua",
-    "partition_scan" } do
+    "partition_scan", "huge_pages" } do
     lu.assertEquals(describe({ [name] = true })[name], 1, name)
     lu.assertEquals(describe({ [name] = false })[name], 0, name)
   end
@@ -111,6 +111,7 @@ function M.test_what_is_not_said_is_left_open()
   lu.assertEquals(c.partition_scan, 1)
   lu.assertEquals(c.batch, C.UL_AUTO)
   lu.assertEquals(c.mode, C.UL_MODE_AUTO)
+  lu.assertEquals(c.huge_pages, 0)
   lu.assertEquals({ c.chunk, c.virt_boundary, c.dma_alignment, c.max_segments }, { 0, 0, 0, 0 })
 end
 

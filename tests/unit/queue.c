@@ -61,11 +61,14 @@ static struct {
 	unsigned seen_count;
 	struct io_uring_cqe due[DEPTH]; /* to complete with the next submit that waits */
 	unsigned due_count;
-	double timeout; /* s; of the last wait that had one */
-	unsigned polls; /* looks for completions without a wait */
-	int refuse;	/* every fetch completes with this at once */
-	int busy;	/* a submit that waits says this, and does nothing */
-	bool no_memory; /* for buffers */
+	double timeout;	    /* s; of the last wait that had one */
+	unsigned polls;	    /* looks for completions without a wait */
+	int refuse;	    /* every fetch completes with this at once */
+	int busy;	    /* a submit that waits says this, and does nothing */
+	bool no_memory;	    /* for buffers */
+	bool huge_pages;    /* are wanted, */
+	bool no_huge_pages; /* but there are none */
+	size_t huge_length; /* of what was asked for */
 } driver;
 
 void *__real_mmap(void *addr, size_t length, int prot, int flags, int fd, off_t offset);
@@ -81,6 +84,15 @@ void *__wrap_mmap(void *addr, size_t length, int prot, int flags, int fd, off_t 
 	if (fd < 0 && driver.no_memory) {
 		errno = ENOMEM;
 		return MAP_FAILED;
+	}
+	if (flags & MAP_HUGETLB) {
+		driver.huge_length = length;
+		if (driver.no_huge_pages) {
+			errno = ENOMEM;
+			return MAP_FAILED;
+		}
+		assert_int_equal((unsigned)flags >> 26, 21); /* MAP_HUGE_2MB */
+		flags &= (1 << 26) - 1 - MAP_HUGETLB;
 	}
 	if (fd >= 0 && fd == driver.char_fd) {
 		driver.map_offset = offset;
@@ -224,6 +236,7 @@ static int open_queue(struct transport **t)
 						     .queue = QUEUE,
 						     .depth = DEPTH,
 						     .max_io = MAX_IO,
+						     .huge_pages = driver.huge_pages,
 						     .wake_fd = driver.wake_fd,
 						     .epoch = driver.epoch,
 						     .flags = driver.flags });
@@ -426,6 +439,35 @@ static void buffers_that_do_not_fit_are_told_by_their_size(void **state)
 	assert_int_equal(ret, -ENOMEM);
 	assert_has(log, "4 requests (depth) of 8192 bytes (max_io)");
 	assert_one_line(log);
+}
+
+static void huge_pages_hold_the_buffers_where_there_are_some(void **state)
+{
+	struct transport *t = opened();
+
+	assert_int_equal(driver.huge_length, 0);
+	t->ops->close(t);
+	driver.huge_pages = true;
+	log_begin();
+	t = opened();
+	assert_string_equal(log_end(), "");
+	assert_int_equal(driver.huge_length, 2 << 20); /* whole pages */
+	t->ops->close(t);
+}
+
+static void without_huge_pages_there_is_a_warning_and_a_device(void **state)
+{
+	struct transport *t;
+	const char *log;
+
+	driver.huge_pages = driver.no_huge_pages = true;
+	log_begin();
+	t = opened();
+	log = log_end();
+	assert_has(log, "queue 2: huge_pages: the host has not set aside 1 pages of 2 MiB");
+	assert_one_line(log);
+	t->shared.buffers[DEPTH * MAX_IO - 1] = 1;
+	t->ops->close(t);
 }
 
 enum { NS_PER_S = 1000000000 };
@@ -757,6 +799,8 @@ int main(void)
 		queue_test(a_refused_command_breaks_the_queue),
 		queue_test(a_refused_fetch_fails_the_open),
 		queue_test(buffers_that_do_not_fit_are_told_by_their_size),
+		queue_test(huge_pages_hold_the_buffers_where_there_are_some),
+		queue_test(without_huge_pages_there_is_a_warning_and_a_device),
 		queue_test(a_wait_with_a_deadline_ends_with_it),
 		queue_test(a_deadline_that_is_past_is_no_wait),
 		queue_test(the_clock_is_the_devices),
