@@ -32,6 +32,7 @@ WRAP_queue       := mmap io_uring_submit_and_wait io_uring_submit_and_wait_timeo
                     io_uring_submit_and_get_events
 WRAP_queue_batch := io_uring_submit_and_wait io_uring_submit_and_wait_timeout \
                     io_uring_submit_and_get_events io_uring_register_buf_ring
+WRAP_worker      := transport_alloc
 WRAP_backend_mem := mmap
 WRAP_file_start  := lane_start lane_pages lane_fetch lane_store file_serve
 
