@@ -67,7 +67,7 @@ random_reads() {
     start "depth = $depth, backing = ublk.null()"
     random_reads --iodepth="$depth" --number_ios=4000
     end_device
-    holds '.total.ops.read | .requests >= 4000 and .errors == 0'
+    holds '.total.ops.read | .bytes >= 4000 * 4096 and .errors == 0'
   done
 }
 
@@ -104,22 +104,20 @@ random_reads() {
   holds '.total.ops | .write.errors == 0 and .read.errors == 0'
 }
 
-# More than one completion can bring.
-@test "hundreds of requests that wait are let go and answered at once" {
+# More than one completion can bring; but the block layer gives out 256, and one is for the write.
+@test "two hundred requests that wait are let go and answered at once" {
   has_batches
-  start 'depth = 512, read = function(sector)
-      local err = ublk.wait "all"
-      return err end,
-    write = function() ublk.signal "all" end'
+  start 'depth = 512, partition_scan = false, read = function() return ublk.wait "all" end,
+    write = function() ublk.signal("all", 512) end'
   fio --name=read --filename="$device" --ioengine=io_uring --direct=1 --rw=randread --bs=4k \
-    --iodepth=300 --number_ios=300 --output=/dev/null 3>&- &
+    --iodepth=200 --number_ios=200 --output=/dev/null 3>&- &
   local reader=$!
-  wait_until 20 waiting 300
-  dd if=/dev/zero of="$device" bs=4k count=1 oflag=direct status=none
-  wait_until 20 has_ended "$reader"
+  wait_until 30 waiting 150
+  timeout 20 dd if=/dev/zero of="$device" bs=4k count=1 oflag=direct status=none
+  wait_until 30 has_ended "$reader"
   wait "$reader"
   end_device
-  holds '.total.ops.read | .requests >= 300 and .errors == 0'
+  holds '.total.ops.read | .bytes >= 200 * 4096 and .errors == 0'
 }
 
 waiting() { (($(awk '{ print $1 }' "/sys/block/${device#/dev/}/inflight") >= $1)); }
