@@ -18,7 +18,7 @@ END
 }
 
 # Those that this program can be told. Without a mode a device has what the program chooses.
-readonly our_modes=''
+readonly our_modes='copy get_data user_copy zero_copy auto_buf batch batch_auto_buf'
 
 # This program: in the second column, whether in each mode too; then a device's fields, but for
 # size and queues. F is a handler that lets all pass.
