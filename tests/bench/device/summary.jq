@@ -1,5 +1,5 @@
 # Makes the guest's lines of JSON into what --json keeps: minimum, median and maximum of each cell,
-# of its ratio to C null in the same round, and of each comparison, with "holds", "misses", or "noise".
+# of its ratio to C null in the same round, and of each comparison, with "holds", "misses", "noise" or "too few".
 # Takes the lines as an array, and as $comparisons and $workloads the tables in comparisons.bash
 # and workloads.bash.
 
@@ -14,18 +14,22 @@ def words: [splits("\\s+") | select(length > 0)];
 def ratio($runs; $ours; $theirs; $workload):
   [ $runs[$ours][$workload] // {}, $runs[$theirs][$workload] // {} ] as [$a, $b]
   | [ $a | to_entries[] | select($b[.key]) | .value / $b[.key] ]
-  | if length > 0 then spread else null end;
+  | if length > 0 then spread + { rounds: length } else null end;
 
-# "same": the ratio is 1 as far as one can see. Rounds that differ twofold have seen something else.
-def verdict($limit):
-  if .max > 2 * .min then "noise"
+# "same": the ratio is 1 as far as one can see. Rounds that differ twofold have seen something else,
+# and one or two may have; where instructions are counted, one says all.
+def verdict($limit; $least):
+  if .rounds < $least then "too few"
+  elif .max > 2 * .min then "noise"
   elif $limit == "same" then if (.max >= 1 and .min <= 1) or .median >= 1 then "holds" else "misses" end
   else if .median >= ($limit | tonumber) then "holds" else "misses" end end;
 
 of("run") as $list
 | (reduce $list[] as $r ({}; .[$r.contender][$r.workload][$r.round | tostring] = $r.iops)) as $runs
+| (of("host")[0].icount // false) as $icount
 | of("guest")[0] + {
   rounds: ($list | map(.round) | max),
+  icount: $icount,
   others: (of("host")[0] | if . then .others / .seconds / .cpus else null end),
   workloads: [ $workloads | split("\n")[] | words | select(length == 6)
     | { name: .[0], rw: .[1], block: .[2], depth: (.[3] | tonumber), jobs: (.[4] | tonumber),
@@ -38,7 +42,7 @@ of("run") as $list
   comparisons: [ $comparisons | split("\n")[] | words | select(length > 4) as $c
     | $c[4:][] | ratio($runs; $c[0]; $c[1]; .) as $ratio | {
       ours: $c[0], theirs: $c[1], workload: ., limit: $c[2], aim: $c[3], ratio: $ratio,
-      verdict: (if $ratio then $ratio | verdict($c[2]) else "not measured" end) } ],
+      verdict: (if $ratio then $ratio | verdict($c[2]; if $icount then 1 else 3 end) else "not measured" end) } ],
   counts: (of("counts") | map(. + {
     sqes_per_request: (.sqes / .requests), enters_per_request: (.enters / .requests),
     other_calls_per_request: (.other_calls / .requests) })),

@@ -29,7 +29,7 @@ def workload($w):
       + if .over_null then .over_null | three(2; 6) else "" end);
 
 def comparison:
-  "  " + (.ours | pad(12)) + (.theirs | pad(18)) + (.workload | pad(17))
+  "  " + (.ours | pad(21)) + (.theirs | pad(27)) + (.workload | pad(17))
   + if .ratio then .ratio | three(2; 6) else "" | pad(20) end
   + "   " + (.limit | pad(6)) + (.aim | pad(6)) + .verdict;
 
@@ -39,12 +39,14 @@ def counted:
 
 . as $all
 | "Devices: Linux \(.kernel), \(.cpus) CPUs; \(.rounds | count("round")) of \(.run_ms) ms",
-  (.others | select(.) | "Other programs took \([. * 100, 0] | max | fixed(0)) % of the machine meanwhile."),
+  (select(.icount)
+    | "The clock counts instructions, 1 ns each, of clients, kernel and servers together."),
+  (select(.icount | not) | .others | select(.) | "Other programs took \([. * 100, 0] | max | fixed(0)) % of the machine meanwhile."),
   "With one queue servers and kernel workers are on CPU 0, clients on CPU 1; with two on both.",
   "null_blk and dm-* work in the client's own context, on its CPU; with two queues loop has one.",
   (.workloads[] as $w | $all | workload($w)),
   (select(.comparisons != []) | "",
-    "Ours over theirs" + ("" | pad(33)) + "   min median    max   least aim",
+    "Ours over theirs" + ("" | pad(51)) + "   min median    max   least aim",
     (.comparisons[] | comparison)),
   (select(.counts != []) | "",
     "For each request, 4 KiB random read at depth 64",
