@@ -376,6 +376,21 @@ int ctrl_stop(struct ctrl *c, uint32_t id, int timeout_ms)
 	return ret;
 }
 
+int ctrl_try_stop(struct ctrl *c, uint32_t id, int timeout_ms)
+{
+	int ret = run(c, &(struct command){
+				 .name = "TRY_STOP_DEV",
+				 .op = UBLK_U_CMD_TRY_STOP_DEV,
+				 .id = id,
+				 .timeout_ms = timeout_ms,
+				 .interrupt_fd = -1,
+			 });
+
+	if (ret < 0 && ret != -EBUSY)
+		log_error("TRY_STOP_DEV: %s", strerror(-ret));
+	return ret;
+}
+
 /*
  * DEL_DEV holds a mutex of the whole driver while it takes the disk away, so
  * on a device that was not stopped one stuck request blocks every ublk device

@@ -46,5 +46,11 @@ int ctrl_start(struct ctrl *ctrl, uint32_t id, int pid, int interrupt_fd);
  */
 int ctrl_stop(struct ctrl *ctrl, uint32_t id, int timeout_ms);
 
+/*
+ * Stop it if nobody has its block device open; -EBUSY, not logged, otherwise. A driver
+ * without the feature SAFE_STOP_DEV refuses it.
+ */
+int ctrl_try_stop(struct ctrl *ctrl, uint32_t id, int timeout_ms);
+
 /* Free the device and its number. Only after a stop that ended (see ctrl.c). */
 int ctrl_delete(struct ctrl *ctrl, uint32_t id);

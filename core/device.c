@@ -10,6 +10,7 @@
 #include "device.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
@@ -385,6 +386,31 @@ void device_report(const struct device *d, struct stats_report *report)
 		.queues = d->info.nr_hw_queues,
 		.queue = d->stats,
 	};
+}
+
+void device_facts(const struct device *d, struct device_facts *facts)
+{
+	*facts = (struct device_facts){
+		.config = &d->config,
+		.info = &d->info,
+		.spec = &d->link.share->spec,
+		.server = d->server,
+	};
+}
+
+int device_try_stop(struct device *d)
+{
+	uint64_t offered;
+	int fd;
+
+	if (ctrl_get_features(d->ctrl, &offered) == 0 && offered & UBLK_F_SAFE_STOP_DEV)
+		return ctrl_try_stop(d->ctrl, d->info.dev_id, STOP_MS) == -EBUSY ? -EBUSY : 0;
+	fd = open(d->node, O_RDONLY | O_EXCL | O_CLOEXEC | O_NONBLOCK);
+	if (fd < 0 && errno == EBUSY)
+		return -EBUSY;
+	if (fd >= 0)
+		close(fd);
+	return 0;
 }
 
 static void size_text(double bytes, char *text, unsigned size)

@@ -55,6 +55,21 @@ int device_close(struct device *device);
 /* `report` points into `device`. */
 void device_report(const struct device *device, struct stats_report *report);
 
+/* What others may tell of it; pointers into `device`. */
+struct device_facts {
+	const struct server_config *config;
+	const struct ublksrv_ctrl_dev_info *info; /* as the driver gave it */
+	const struct ul_device *spec;		  /* as the script described it, completed */
+	pid_t server;				  /* 0: has ended */
+};
+
+void device_facts(const struct device *device, struct device_facts *facts);
+
+/* Does somebody use it? A kernel before 7.0 tells of mounts and other exclusive users only. 0 or
+ * -EBUSY: then it goes on as before. After 0 nobody can open it any more; it is to be closed.
+ */
+int device_try_stop(struct device *device);
+
 /* "/dev/ublkb0: faulty.lua, 1 GiB, 1 queue of depth 128, seed 42" */
 void device_describe(const struct device *device, char *text, unsigned size);
 const char *device_node(const struct device *device);

@@ -14,15 +14,17 @@
 #include "device.h"
 #include "locate.h"
 #include "log.h"
+#include "operate.h"
 
 enum { COMMAND_GRACE_MS = 5000 };
 
 struct session {
 	const struct cli *cli;
 	struct device *device;
-	int stop_fd;   /* signals that end the session */
-	int child_fd;  /* SIGCHLD */
-	pid_t command; /* 0: none, or it has ended */
+	struct operate *operate; /* for clients of the control socket; NULL: there is none */
+	int stop_fd;		 /* signals that end the session */
+	int child_fd;		 /* SIGCHLD */
+	pid_t command;		 /* 0: none, or it has ended */
 	int status;
 };
 
@@ -111,16 +113,28 @@ static void stop_signal(struct session *s)
 	end_command(s, (int)info.ssi_signo);
 }
 
+/* Does one of them ask for the end? */
+static bool client_ended_session(struct session *s)
+{
+	operate_run(s->operate);
+	if (!operate_wants_end(s->operate))
+		return false;
+	device_let_go(s->device);
+	end_command(s, SIGTERM);
+	return true;
+}
+
 static void wait_for_end(struct session *s)
 {
 	struct pollfd fds[] = {
 		{ .fd = s->stop_fd, .events = POLLIN },
 		{ .fd = s->child_fd, .events = POLLIN },
 		{ .fd = device_fd(s->device), .events = POLLIN },
+		{ .fd = operate_fd(s->operate), .events = POLLIN },
 	};
 
 	for (;;) {
-		if (poll(fds, 3, -1) < 0)
+		if (poll(fds, 4, -1) < 0)
 			continue; /* EINTR: a debugger; nothing else can happen here */
 		if (fds[0].revents) {
 			stop_signal(s);
@@ -132,6 +146,8 @@ static void wait_for_end(struct session *s)
 			server_spoke(s);
 			return;
 		}
+		if (fds[3].revents && client_ended_session(s))
+			return;
 	}
 }
 
@@ -143,6 +159,7 @@ static void serve(struct session *s)
 		s->status = ret == -ECANCELED && !s->cli->command ? EXIT_OK : EXIT_FAILED;
 		return;
 	}
+	(void)operate_open(&s->operate, s->device);
 	announce(s);
 	if (s->cli->command &&
 	    captive_start(s->cli->command, device_node(s->device), &s->command)) {
@@ -217,6 +234,7 @@ int serve_run(const struct cli *cli)
 		return ret == -EINVAL ? EXIT_USAGE : EXIT_FAILED;
 	serve(&s);
 	ret = device_close(s.device);
+	operate_close(s.operate, ret != 0);
 	if (report(&s) || ret)
 		s.status = s.status ? s.status : EXIT_FAILED;
 	device_free(s.device);

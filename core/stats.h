@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What one queue counts. The queue's thread is the only writer and nobody
- * reads before it has ended, so they are plain numbers. Some 400 KB, most of
- * it never touched: zeroed memory from mmap or calloc, never a stack.
+ * What one queue counts. The queue's thread is the only writer, so they are
+ * plain numbers; who reads them while it runs (the supervisor, for `stats`)
+ * sees each as it is at some moment, but not all at the same one. Some 400 KB,
+ * most of it never touched: zeroed memory from mmap or calloc, never a stack.
  */
 #pragma once
 

@@ -173,7 +173,7 @@ static json_t *with_counts(json_t *object, const struct stats *s)
 	return or_null(object, !failed);
 }
 
-static json_t *report_json(const struct stats_report *report)
+json_t *stats_report_json(const struct stats_report *report)
 {
 	struct stats *sum = stats_total(report);
 	json_t *queues = json_array(), *total = sum ? with_counts(json_object(), sum) : NULL;
@@ -193,7 +193,7 @@ static json_t *report_json(const struct stats_report *report)
 
 int stats_write(const struct stats_report *report, const char *path)
 {
-	json_t *root = report_json(report);
+	json_t *root = stats_report_json(report);
 	int ret = 0;
 
 	if (!root) {

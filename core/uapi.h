@@ -35,6 +35,7 @@ struct ublksrv_ctrl_cmd {
 #define UBLK_U_CMD_GET_PARAMS	      _IOR('u', 0x09, struct ublksrv_ctrl_cmd)
 #define UBLK_U_CMD_GET_DEV_INFO2      _IOR('u', 0x12, struct ublksrv_ctrl_cmd)
 #define UBLK_U_CMD_GET_FEATURES	      _IOR('u', 0x13, struct ublksrv_ctrl_cmd)
+#define UBLK_U_CMD_TRY_STOP_DEV	      _IOWR('u', 0x17, struct ublksrv_ctrl_cmd)
 
 #define UBLK_FEATURES_LEN 8
 
@@ -43,9 +44,13 @@ struct ublksrv_ctrl_cmd {
 #define UBLK_F_USER_COPY	 (1ULL << 7)
 #define UBLK_F_AUTO_BUF_REG	 (1ULL << 11)
 #define UBLK_F_BATCH_IO		 (1ULL << 15)
+#define UBLK_F_SAFE_STOP_DEV	 (1ULL << 17)
 #define UBLK_F_NO_AUTO_PART_SCAN (1ULL << 18)
 
-#define UBLK_S_DEV_LIVE 1
+#define UBLK_S_DEV_DEAD	    0
+#define UBLK_S_DEV_LIVE	    1
+#define UBLK_S_DEV_QUIESCED 2
+#define UBLK_S_DEV_FAIL_IO  3
 
 struct ublksrv_ctrl_dev_info {
 	uint16_t nr_hw_queues;
@@ -248,6 +253,7 @@ static_assert(offsetof(struct ublk_param_segment, max_segments) == 12, "segment.
 static_assert(UBLK_U_CMD_ADD_DEV == 0xc0207504, "ADD_DEV");
 static_assert(UBLK_U_CMD_START_DEV == 0xc0207506, "START_DEV");
 static_assert(UBLK_U_CMD_GET_FEATURES == 0x80207513, "GET_FEATURES");
+static_assert(UBLK_U_CMD_TRY_STOP_DEV == 0xc0207517, "TRY_STOP_DEV");
 static_assert(UBLK_U_IO_FETCH_REQ == 0xc0107520, "FETCH_REQ");
 static_assert(UBLK_U_IO_COMMIT_AND_FETCH_REQ == 0xc0107521, "COMMIT_AND_FETCH_REQ");
 static_assert(UBLK_U_IO_NEED_GET_DATA == 0xc0107522, "NEED_GET_DATA");

@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: MIT */
+#include "operate.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "clock.h"
+#include "control.h"
+#include "features.h"
+#include "log.h"
+#include "stats_json.h"
+
+/* Who waits for the device's end. */
+struct waiting {
+	uint64_t client;
+	json_t *id;
+	struct waiting *next;
+};
+
+struct operate {
+	struct device *device;
+	struct control *control;
+	struct waiting *waiting;
+	uint64_t started;
+	bool wants_end;
+};
+
+/* The answer, or LATER: somebody has taken it upon himself. NULL: no memory for one. */
+typedef json_t *command(struct operate *o, const struct control_request *request);
+
+static json_t later;
+#define LATER (&later)
+
+static json_t *words_json(char *const *words, unsigned count)
+{
+	json_t *list = json_array();
+
+	for (unsigned i = 0; i < count; i++) {
+		json_t *word = json_string(words[i]);
+
+		json_array_append_new(list, word ? word : json_string("?")); /* no UTF-8 */
+	}
+	return list;
+}
+
+static json_t *flags_json(uint64_t flags)
+{
+	char text[512];
+	json_t *list = json_array();
+	char *rest = text, *name;
+
+	features_text(flags, text, sizeof(text));
+	while ((name = strsep(&rest, " ")))
+		if (*name)
+			json_array_append_new(list, json_string(name));
+	return list;
+}
+
+/* A path may be anything; what is no UTF-8 cannot be said in JSON. */
+static json_t *path_json(const char *path)
+{
+	json_t *text = json_string(path);
+
+	return text ? text : json_string("?");
+}
+
+static json_t *info(struct operate *o, const struct control_request *request)
+{
+	struct device_facts f;
+	json_t *root;
+
+	device_facts(o->device, &f);
+	root = json_pack("{s:s, s:i, s:o, s:o, s:b, s:I, s:I, s:i, s:i, s:i, s:i, s:b}", "device",
+			 device_node(o->device), "number", (int)f.info->dev_id, "script",
+			 path_json(f.config->path), "args",
+			 words_json(f.config->args, f.config->arg_count), "chunk",
+			 f.config->chunk != NULL, "seed", (json_int_t)f.config->seed, "size",
+			 (json_int_t)f.spec->size, "queues", (int)f.info->nr_hw_queues, "depth",
+			 (int)f.info->queue_depth, "block_size", (int)f.spec->logical_block_size,
+			 "max_io", (int)f.info->max_io_buf_bytes, "read_only", f.spec->read_only);
+	if (root)
+		json_object_update_new(root,
+				       json_pack("{s:i, s:i, s:f, s:s, s:o}", "supervisor",
+						 (int)getpid(), "server", (int)f.server, "uptime",
+						 (double)(clock_now() - o->started) / CLOCK_SECOND,
+						 "version", UBLK_LUA_VERSION, "flags",
+						 flags_json(f.info->flags)));
+	return root;
+}
+
+static json_t *stats(struct operate *o, const struct control_request *request)
+{
+	struct stats_report report;
+
+	device_report(o->device, &report);
+	return json_pack("{s:o}", "stats", stats_report_json(&report));
+}
+
+/* Answered when the device is gone. */
+static json_t *stop(struct operate *o, const struct control_request *request)
+{
+	struct waiting *waiting;
+
+	if (json_is_true(json_object_get(request->body, "if_unused")) && !o->wants_end &&
+	    device_try_stop(o->device))
+		return control_error("%s is in use", device_node(o->device));
+	o->wants_end = true;
+	waiting = malloc(sizeof(*waiting));
+	if (!waiting)
+		return control_error("out of memory");
+	*waiting = (struct waiting){ request->client, json_incref(request->id), o->waiting };
+	o->waiting = waiting;
+	return LATER;
+}
+
+static const struct {
+	const char *name;
+	command *run;
+} commands[] = {
+	{ "info", info },
+	{ "stats", stats },
+	{ "stop", stop },
+};
+
+enum { COMMAND_COUNT = sizeof(commands) / sizeof(commands[0]) };
+
+static json_t *unknown(const char *name)
+{
+	char known[256] = "";
+
+	for (unsigned i = 0; i < COMMAND_COUNT; i++) {
+		strcat(known, i ? ", " : "");
+		strcat(known, commands[i].name);
+	}
+	return control_error("unknown command \"%.60s\"; there are %s", name, known);
+}
+
+static void handle(void *arg, const struct control_request *request)
+{
+	struct operate *o = arg;
+	json_t *answer;
+	unsigned i = 0;
+
+	while (i < COMMAND_COUNT && strcmp(commands[i].name, request->cmd) != 0)
+		i++;
+	if (i == COMMAND_COUNT)
+		answer = unknown(request->cmd);
+	else
+		answer = commands[i].run(o, request);
+	if (answer != LATER)
+		control_answer(o->control, request->client, request->id, answer);
+}
+
+int operate_open(struct operate **operate, struct device *device)
+{
+	struct operate *o = calloc(1, sizeof(*o));
+	struct device_facts facts;
+	int ret;
+
+	if (!o) {
+		log_error("out of memory");
+		return -ENOMEM;
+	}
+	o->device = device;
+	o->started = clock_now();
+	device_facts(device, &facts);
+	ret = control_open(&o->control, facts.info->dev_id, handle, o);
+	if (ret) {
+		free(o);
+		return ret;
+	}
+	*operate = o;
+	return 0;
+}
+
+int operate_fd(const struct operate *o)
+{
+	return o ? control_fd(o->control) : -1;
+}
+
+void operate_run(struct operate *o)
+{
+	control_run(o->control);
+}
+
+bool operate_wants_end(const struct operate *o)
+{
+	return o && o->wants_end;
+}
+
+void operate_close(struct operate *o, bool failed)
+{
+	if (!o)
+		return;
+	while (o->waiting) {
+		struct waiting *w = o->waiting;
+
+		control_answer(o->control, w->client, w->id,
+			       failed ? control_error("%s did not end well; its supervisor's "
+						      "messages say why",
+						      device_node(o->device))
+				      : json_object());
+		o->waiting = w->next;
+		json_decref(w->id);
+		free(w);
+	}
+	control_close(o->control);
+	free(o);
+}
