@@ -12,6 +12,7 @@
 #include "log.h"
 #include "mode.h"
 #include "uapi.h"
+#include "verbs.h"
 
 enum {
 	OPT_SEED = 256,
@@ -27,8 +28,8 @@ enum {
 	OPT_EXPECT_CLEAN,
 };
 
-/* Which verbs an option is for. */
-enum { RUN = 1, CHECK = 2, FEATURES = 4 };
+/* Which verbs an option is for. OPERATE: those of verbs.c, which have options of their own. */
+enum { RUN = 1, CHECK = 2, FEATURES = 4, OPERATE = 8 };
 
 enum { DEFAULT_REQUESTS = 20000, DEFAULT_BATCH = 32 };
 
@@ -57,9 +58,9 @@ static const struct option_row {
 	{ OPT_BATCH, "batch", "N", "most that come at once (default: 32)", CHECK },
 	{ OPT_WORKLOAD, "workload", "N", "seed of the requests (default: 1)", CHECK },
 	{ OPT_EXPECT_CLEAN, "expect-clean", NULL, "wrong data is a failure", CHECK },
-	{ OPT_JSON, "json", NULL, "with `check` and `features`: JSON", RUN | CHECK | FEATURES },
+	{ OPT_JSON, "json", NULL, "with other verbs: JSON", RUN | CHECK | FEATURES | OPERATE },
 	{ 'v', "verbose", NULL, "say more; counters when the device ends; check: tracebacks",
-	  RUN | CHECK | FEATURES },
+	  RUN | CHECK | FEATURES | OPERATE },
 	{ 'h', "help", NULL, "this text; after SCRIPT or CHUNK: what the script takes",
 	  RUN | CHECK | FEATURES },
 	{ OPT_VERSION, "version", NULL, "the version", RUN | CHECK | FEATURES },
@@ -93,6 +94,7 @@ void cli_print_help(void)
 	     "       ublk-lua check [options] SCRIPT|-e CHUNK [key=value ...]\n"
 	     "       ublk-lua check --help\n"
 	     "       ublk-lua features [--json]\n"
+	     "       ublk-lua VERB [--help] ...\n"
 	     "\n"
 	     "A Linux block device whose behaviour is a Lua script. Prints the device's node on\n"
 	     "stdout when it is ready and serves it until SIGINT or SIGTERM. With COMMAND: runs\n"
@@ -100,7 +102,7 @@ void cli_print_help(void)
 	     "`check` tries the script out without a device.\n"
 	     "\n"
 	     "exit status: the COMMAND's (128 + N: ended by signal N; 127: it cannot be run);\n"
-	     "without one 0 ended by a signal; 1 failed; 2 wrong usage");
+	     "without one 0 ended by a signal or by `stop`; 1 failed; 2 wrong usage");
 	print_options(RUN);
 }
 
@@ -368,6 +370,9 @@ static bool parse_verb(struct cli *cli, const char *word, unsigned *verb)
 	} else if (strcmp(word, "features") == 0) {
 		cli->verb = CLI_FEATURES;
 		*verb = FEATURES;
+	} else if (verbs_known(word)) {
+		cli->verb = CLI_OPERATE;
+		*verb = OPERATE;
 	}
 	return *verb != RUN || strcmp(word, "run") == 0;
 }
@@ -419,6 +424,11 @@ int cli_parse(struct cli *cli, int argc, char **argv)
 		/* Options may stand before the verb and after it. */
 		argc -= optind;
 		argv += optind;
+		if (verb == OPERATE) {
+			cli->args = argv;
+			cli->arg_count = (unsigned)argc;
+			return check_used(used, verb, argv[0]);
+		}
 		optind = 1;
 		ret = parse_options(cli, argc, argv, &ended, &used);
 		if (ret == 0 && verb == CHECK && cli->verb == CLI_HELP)

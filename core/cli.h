@@ -9,8 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Exit statuses of the program; a captive command's own goes through. */
-enum { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
+#include "exit.h"
 
 enum cli_verb {
 	CLI_RUN,	 /* serve a device */
@@ -18,6 +17,7 @@ enum cli_verb {
 	CLI_CHECK,	 /* try a script without a device */
 	CLI_CHECK_HELP,
 	CLI_FEATURES,
+	CLI_OPERATE, /* a verb of core/verbs.h; it and its words are in args */
 	CLI_HELP,
 	CLI_VERSION,
 };

@@ -14,6 +14,7 @@
 #include "log.h"
 #include "script.h"
 #include "serve.h"
+#include "verbs.h"
 
 static int script_help_verb(const struct cli *cli)
 {
@@ -55,6 +56,8 @@ int main(int argc, char **argv)
 	switch (cli.verb) {
 	case CLI_HELP:
 		cli_print_help();
+		puts("\nverbs, for devices that run (each has --help):");
+		verbs_print();
 		return EXIT_OK;
 	case CLI_VERSION:
 		puts("ublk-lua " UBLK_LUA_VERSION);
@@ -66,6 +69,8 @@ int main(int argc, char **argv)
 		return check_run(&cli);
 	case CLI_FEATURES:
 		return features_print(cli.json) ? EXIT_FAILED : EXIT_OK;
+	case CLI_OPERATE:
+		return verbs_run((int)cli.arg_count, cli.args, cli.json);
 	case CLI_SCRIPT_HELP:
 		return script_help_verb(&cli);
 	case CLI_RUN:

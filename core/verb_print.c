@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: MIT */
+#include "verb_print.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "log.h"
+
+int verb_print_json(const json_t *value)
+{
+	if (!value || json_dumpf(value, stdout, JSON_INDENT(2) | JSON_ENCODE_ANY) < 0) {
+		log_error("the answer cannot be written");
+		return -EIO;
+	}
+	putchar('\n');
+	return 0;
+}
+
+void verb_print_members(const json_t *object)
+{
+	const char *name;
+	const json_t *value;
+
+	json_object_foreach((json_t *)object, name, value) {
+		char *text = json_is_string(value)
+				     ? strdup(json_string_value(value))
+				     : json_dumps(value, JSON_ENCODE_ANY | JSON_REAL_PRECISION(6));
+
+		printf("%-12s %s\n", name, text ? text : "?");
+		free(text);
+	}
+}

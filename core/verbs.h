@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The verbs that operate running devices: one table of them, their words and
+ * options, and what each is called with. Main thread.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Bits of verb_call.options. */
+enum verb_option {
+	VERB_JSON = 1,
+	VERB_ALL = 2,
+	VERB_IF_UNUSED = 4,
+};
+
+struct verb_call {
+	uint32_t id;	  /* of the device; of a verb without one 0 */
+	char **words;	  /* after the ID */
+	unsigned count;	  /* of them */
+	unsigned options; /* enum verb_option */
+};
+
+/* Is there such a verb? */
+bool verbs_known(const char *name);
+
+/* Run verb `argv[0]`, with what follows it; `json` was said before it. The exit status. */
+int verbs_run(int argc, char **argv, bool json);
+
+/* The verbs, a line each, for --help. */
+void verbs_print(void);
+
+/* The device's number in "0", "ublkb0" or "/dev/ublkb0"; 0 or -EINVAL, logged. */
+int verbs_parse_id(const char *text, uint32_t *id);
+
+/* The verbs themselves: each an exit status. */
+int verb_list(const struct verb_call *call);
+int verb_info(const struct verb_call *call);
+int verb_stats(const struct verb_call *call);
+int verb_stop(const struct verb_call *call);
+int verb_clean(const struct verb_call *call);

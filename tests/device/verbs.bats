@@ -1,0 +1,189 @@
+#!/usr/bin/env bats
+# The verbs on real devices, by their JSON, and the control socket: who may use
+# it, when it is there, and what is left when things end badly.
+
+load lib
+
+setup() { device_setup; }
+teardown() {
+  device_teardown
+  [[ -z ${BATS_TEST_COMPLETED:-} ]] || { wait_until 10 no_devices && no_sockets; }
+}
+
+no_sockets() { ! compgen -G '/run/ublk-lua/*' >/dev/null; }
+
+id() { echo "${device#/dev/ublkb}"; }
+
+socket() { echo "/run/ublk-lua/$(id).sock"; }
+
+# talk PATH: stdin goes to the socket there, and what it answers until its end to stdout.
+talk() {
+  timeout 20 perl -MIO::Socket::UNIX -e '
+    $SIG{PIPE} = "IGNORE";
+    my $s = IO::Socket::UNIX->new(Peer => $ARGV[0]) or die "$ARGV[0]: $!\n";
+    while (sysread STDIN, my $part, 65536) { defined syswrite $s, $part or last }
+    $s->shutdown(1);
+    print while <$s>' "$1"
+}
+
+# ask REQUEST: the answer to one line at the socket of $device.
+ask() { echo "$1" | talk "$(socket)"; }
+
+# kind ID: what list says of it, by its JSON.
+kind() { "$program" list --json | jq -r ".[] | select(.number == $1) | .kind"; }
+
+is_kind() { [[ $(kind "$1") == "$2" ]]; }
+
+# start_second ARG…: another device beside $device, in $second.
+start_second() {
+  local first=$server first_device=$device
+  start_device "$@"
+  second=$device lower=$server
+  server=$first device=$first_device
+}
+
+@test "list, info and stats tell of a device in each way to write it" {
+  start_device --seed 7 faulty.lua size=64M rate=100%
+  run -0 "$program" list --json
+  [[ $(jq -r '.[] | [.device, .kind, .state, .size] | @csv' <<<"$output") == \
+    "\"$device\",\"running\",\"live\",67108864" ]]
+  for name in "$(id)" "ublkb$(id)" "$device"; do
+    run -0 --separate-stderr "$program" info --json "$name"
+    [[ $(jq -c '[.device, .seed, .size, .queues, .args]' <<<"$output") == \
+      "[\"$device\",7,67108864,1,[\"size=64M\",\"rate=100%\"]]" ]]
+    [[ $(jq .supervisor <<<"$output") == "$server" ]]
+    [[ $(cat "/proc/$(jq .server <<<"$output")/comm") == ublk-lua-server ]]
+  done
+  run dd if=/dev/zero of="$device" bs=4k count=3 oflag=direct
+  [[ $status -ne 0 ]]
+  run -0 "$program" stats "$device"
+  [[ $(jq '.total.ops.write.injected' <<<"$output") -ge 1 ]]
+  [[ $(jq -r .device <<<"$output") == "$device" ]]
+  end_device
+}
+
+@test "stop ends the device, when it has gone" {
+  start_device ramdisk.lua
+  run -0 "$program" stop --json "$device"
+  [[ $(jq -c '.[0].stopped' <<<"$output") == true ]]
+  [[ ! -e $device && ! -e $(socket) ]]
+  wait_until 5 has_ended "$server"
+  wait "$server"
+  server=''
+  no_devices
+}
+
+@test "stop --if-unused leaves a device that is mounted" {
+  start_device ramdisk.lua size=64M
+  mkfs.ext4 -q "$device"
+  mkdir "$BATS_TEST_TMPDIR/mnt"
+  mount "$device" "$BATS_TEST_TMPDIR/mnt"
+  run -1 --separate-stderr "$program" stop --if-unused "$(id)"
+  one_line_error "$device is in use"
+  touch "$BATS_TEST_TMPDIR/mnt/file"
+  umount "$BATS_TEST_TMPDIR/mnt"
+  run -0 "$program" stop --if-unused "$(id)"
+  wait_until 5 has_ended "$server"
+  server=''
+}
+
+@test "stop --all ends all, one that holds requests too" {
+  start_device ramdisk.lua
+  script 'return { size = "1M", write = function() ublk.hold "on" end }'
+  start_second "$script"
+  dd if=/dev/zero of="$second" bs=4k count=1 oflag=direct 2>/dev/null 3>&- &
+  wait_until 10 in_flight "$second"
+  run -0 "$program" stop --all
+  [[ ${#lines[@]} -eq 2 ]]
+  wait_until 5 has_ended "$server"
+  wait_until 5 has_ended "$lower"
+  server='' lower=''
+}
+
+@test "a captive command is ended by stop" {
+  "$program" ramdisk.lua -- sh -c 'echo $DEV >"$0"; exec sleep 100' "$BATS_TEST_TMPDIR/dev" 3>&- &
+  server=$!
+  wait_until 30 test -s "$BATS_TEST_TMPDIR/dev"
+  run -0 "$program" stop "$(cat "$BATS_TEST_TMPDIR/dev")"
+  status=0
+  wait "$server" || status=$?
+  server=''
+  [[ $status -eq 143 ]]
+}
+
+@test "an orphan is listed as that, and clean and stop remove it" {
+  local way number
+  for way in "clean" "stop --json ID"; do
+    start_device ramdisk.lua
+    number=$(id)
+    kill -KILL "$server"
+    wait_until 10 has_ended "$server"
+    wait_until 10 is_kind "$number" orphan
+    [[ -e $(socket) ]]
+    run -1 --separate-stderr "$program" info "$number"
+    one_line_error "its supervisor was killed" clean
+    start_device ramdisk.lua # another, which must live on
+    # shellcheck disable=SC2086 # words
+    run -0 "$program" ${way/ID/$number}
+    [[ $(kind "$number") == "" ]]
+    is_kind "$(id)" running
+    end_device
+  done
+}
+
+@test "the next device of a number replaces the socket of a killed one" {
+  start_device -n 5 ramdisk.lua
+  kill -KILL "$server"
+  wait_until 10 has_ended "$server"
+  wait_until 10 is_kind 5 orphan
+  "$program" stop 5
+  perl -MIO::Socket::UNIX -e 'IO::Socket::UNIX->new(Local => "/run/ublk-lua/5.sock", Listen => 1)'
+  is_kind 5 socket
+  start_device -n 5 ramdisk.lua
+  is_kind 5 running
+  end_device
+}
+
+@test "a device of another program is listed, and left alone" {
+  start_device ramdisk.lua
+  rm "$(socket)" # as another program has none
+  is_kind "$(id)" other
+  run -0 "$program" clean
+  [[ $output == "" ]]
+  run -1 --separate-stderr "$program" stop "$(id)"
+  one_line_error "is not ublk-lua's" "process"
+  [[ -b $device ]]
+  end_device
+}
+
+@test "the socket goes with each way of ending" {
+  for signal in TERM INT HUP QUIT; do
+    start_device ramdisk.lua
+    [[ $(stat -c %a%U "$(socket)") == 600root ]]
+    end_device "$signal"
+    no_sockets
+  done
+  start_device ramdisk.lua
+  kill -KILL "$(server_process)"
+  wait_until 10 has_ended "$server"
+  server=''
+  no_sockets
+  run "$program" ramdisk.lua -- true
+  no_sockets
+}
+
+@test "the socket answers lines of JSON from any program" {
+  start_device ramdisk.lua size=1M
+  [[ $(ask '{"cmd":"info","id":[1]}' | jq -c '[.ok, .id, .size]') == '[true,[1],1048576]' ]]
+  [[ $(ask '{"cmd":"frob"}' | jq -r .error) == 'unknown command "frob"; there are '* ]]
+  [[ $(ask 'garbage' | jq .ok) == false ]]
+  [[ $(head -c 10000000 /dev/zero | tr '\0' x | talk "$(socket)" |
+    jq -r .error) == "a line of more than"* ]]
+  printf '{"cmd":"in' | talk "$(socket)"
+  chmod 666 "$(socket)"
+  export -f talk
+  run -0 setpriv --reuid=65534 --clear-groups bash -c "talk '$(socket)'" <<<'{"cmd":"info"}'
+  [[ $(jq -r .error <<<"$output") == "root or the owner of the device only" ]]
+  is_kind "$(id)" running
+  end_device
+}

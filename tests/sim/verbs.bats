@@ -1,0 +1,74 @@
+#!/usr/bin/env bats
+# The verbs for running devices, where there is none: each misuse is one line
+# on stderr and has its exit status. With devices: tests/device/verbs.bats.
+bats_require_minimum_version 1.5.0
+
+setup() { program=$PWD/${BUILD:-build}/ublk-lua; }
+
+# refused STATUS TEXT WORD...: as in program.bats.
+refused() {
+  local want=$1 text=$2
+  shift 2
+  run --separate-stderr -"$want" "$program" "$@"
+  [ "$output" = "" ]
+  # shellcheck disable=SC2154 # bats sets it
+  [ "${#stderr_lines[@]}" -eq 1 ] || { echo "stderr: $stderr" && return 1; }
+  [[ $stderr == "ublk-lua: "*"$text"* ]] || { echo "stderr: $stderr" && return 1; }
+}
+
+@test "a verb without its device says so" {
+  for verb in info stats stop; do
+    refused 2 "$verb: which device? An ID is missing; usage: ublk-lua $verb ID" "$verb"
+  done
+}
+
+@test "what is no device is told what to write" {
+  for id in x ublkb /dev/sda -1x ublkb0p1 /dev/ublkb99999999 0x1 ''; do
+    refused 2 "$id: no device; write its number or node: 0, ublkb0 or /dev/ublkb0" info -- "$id"
+  done
+}
+
+@test "a device that is not there is told, in each way to write it" {
+  for id in 1048570 ublkb1048570 /dev/ublkb1048570; do
+    refused 1 "1048570: no device of ublk-lua has this number; see ublk-lua list" info "$id"
+  done
+  [ -e /sys/class/ublk-char ] || refused 1 "1048570: there is no such device" stop 1048570
+}
+
+@test "a word too many is refused" {
+  refused 2 "info: unexpected word 5; usage: ublk-lua info ID" info 1048570 5
+  refused 2 "list: unexpected word 5; usage: ublk-lua list" list 5
+  refused 2 "stop: unexpected word 5" stop --all 5
+}
+
+@test "an option that the verb has not is refused" {
+  refused 2 "list: unknown option --all" list --all
+  refused 2 "info: unknown option --frobnicate" info --frobnicate 0
+  refused 2 "--queues: not an option of list" -q 2 list
+}
+
+@test "each verb has help, and --help names each" {
+  run --separate-stderr -0 "$program" --help
+  help=$output
+  for verb in $("$program" --help | sed -n '/^verbs/,$s/^  \([a-z]*\) .*/\1/p'); do
+    run --separate-stderr -0 "$program" "$verb" --help
+    [[ ${lines[0]} == "usage: ublk-lua $verb"* ]]
+    [[ $help == *$'\n'"  $verb "* ]]
+  done
+  [[ $help == *$'\n'"  list "* ]]
+}
+
+@test "without a device lists are empty" {
+  [ ! -e /sys/class/ublk-char ] || skip "this kernel has the ublk driver loaded"
+  [ ! -e /run/ublk-lua ] || skip "somebody runs a device here"
+  run --separate-stderr -0 "$program" list
+  [ "$output$stderr" = "" ]
+  for verb in list clean "stop --all"; do
+    # shellcheck disable=SC2086 # words
+    run --separate-stderr -0 "$program" $verb --json
+    [ "$output" = "[]" ]
+    [ "$stderr" = "" ]
+  done
+  run --separate-stderr -0 "$program" --json list
+  [ "$output" = "[]" ]
+}
