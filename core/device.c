@@ -398,6 +398,11 @@ void device_facts(const struct device *d, struct device_facts *facts)
 	};
 }
 
+int device_talk_fd(const struct device *d)
+{
+	return d->link.talk_fd;
+}
+
 int device_try_stop(struct device *d)
 {
 	uint64_t offered;

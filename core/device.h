@@ -65,6 +65,9 @@ struct device_facts {
 
 void device_facts(const struct device *device, struct device_facts *facts);
 
+/* The socket to the server's relay, for core/talk.h; it stays the device's. */
+int device_talk_fd(const struct device *device);
+
 /* Does somebody use it? A kernel before 7.0 tells of mounts and other exclusive users only. 0 or
  * -EBUSY: then it goes on as before. After 0 nobody can open it any more; it is to be closed.
  */

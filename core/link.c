@@ -31,24 +31,31 @@ static void tie_to_supervisor(pid_t supervisor)
 		_exit(1);
 }
 
-/* The pid as from fork; each side keeps its end of the socket. */
-static pid_t fork_with_socket(struct link *link)
+/* The pid as from fork; each side keeps its end of the sockets. */
+static pid_t fork_with_sockets(struct link *link)
 {
 	pid_t supervisor = getpid();
-	int fds[2];
-	pid_t pid;
+	int fds[2], talk[2] = { -1, -1 };
+	pid_t pid = -1;
 
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds) < 0)
 		return -errno;
-	pid = fork();
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, talk) == 0)
+		pid = fork();
 	if (pid < 0) {
 		pid = -errno;
 		close(fds[0]);
 		close(fds[1]);
+		if (talk[0] >= 0) {
+			close(talk[0]);
+			close(talk[1]);
+		}
 		return pid;
 	}
 	link->fd = fds[pid ? 0 : 1];
+	link->talk_fd = talk[pid ? 0 : 1];
 	close(fds[pid ? 1 : 0]);
+	close(talk[pid ? 1 : 0]);
 	if (pid == 0)
 		tie_to_supervisor(supervisor);
 	return pid;
@@ -59,7 +66,7 @@ pid_t link_fork(struct link *link)
 	pid_t pid = make_share(link);
 
 	if (pid == 0) {
-		pid = fork_with_socket(link);
+		pid = fork_with_sockets(link);
 		if (pid < 0)
 			munmap(link->share, sizeof(*link->share));
 	}
@@ -71,6 +78,7 @@ pid_t link_fork(struct link *link)
 void link_close(struct link *link)
 {
 	close(link->fd);
+	close(link->talk_fd);
 	munmap(link->share, sizeof(*link->share));
 }
 

@@ -34,6 +34,7 @@ struct link_share {
 struct link {
 	struct link_share *share;
 	int fd;
+	int talk_fd; /* a stream, for core/talk.h */
 };
 
 /* Fork. Returns the server's pid in the supervisor, 0 in the server, or -errno, logged. */

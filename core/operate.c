@@ -4,10 +4,12 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <jansson.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "asks.h"
 #include "clock.h"
 #include "control.h"
 #include "features.h"
@@ -24,6 +26,7 @@ struct waiting {
 struct operate {
 	struct device *device;
 	struct control *control;
+	struct asks asks; /* what the script is asked */
 	struct waiting *waiting;
 	uint64_t started;
 	bool wants_end;
@@ -132,11 +135,21 @@ static json_t *unknown(const char *name)
 {
 	char known[256] = "";
 
-	for (unsigned i = 0; i < COMMAND_COUNT; i++) {
-		strcat(known, i ? ", " : "");
-		strcat(known, commands[i].name);
-	}
-	return control_error("unknown command \"%.60s\"; there are %s", name, known);
+	for (unsigned i = 0, n = 0; i < COMMAND_COUNT && n < sizeof(known); i++)
+		n += (unsigned)snprintf(known + n, sizeof(known) - n, "%s, ", commands[i].name);
+	return control_error("unknown command \"%.60s\"; there are %s%s", name, known,
+			     phrase_names());
+}
+
+/* A mark stands in the log too, whether or not the script does something about it. */
+static json_t *ask_script(struct operate *o, const struct control_request *request)
+{
+	const char *text = json_string_value(json_object_get(request->body, "text"));
+	json_t *error = asks_put(&o->asks, request);
+
+	if (!error && strcmp(request->cmd, "mark") == 0)
+		log_info("%s: mark: %s", device_node(o->device), text);
+	return error ? error : LATER;
 }
 
 static void handle(void *arg, const struct control_request *request)
@@ -147,10 +160,11 @@ static void handle(void *arg, const struct control_request *request)
 
 	while (i < COMMAND_COUNT && strcmp(commands[i].name, request->cmd) != 0)
 		i++;
-	if (i == COMMAND_COUNT)
-		answer = unknown(request->cmd);
-	else
+	if (i < COMMAND_COUNT)
 		answer = commands[i].run(o, request);
+	else
+		answer =
+			phrase_known(request->cmd) ? ask_script(o, request) : unknown(request->cmd);
 	if (answer != LATER)
 		control_answer(o->control, request->client, request->id, answer);
 }
@@ -173,17 +187,26 @@ int operate_open(struct operate **operate, struct device *device)
 		free(o);
 		return ret;
 	}
+	asks_open(&o->asks, device_talk_fd(device), facts.info->nr_hw_queues, o->control);
 	*operate = o;
 	return 0;
 }
 
-int operate_fd(const struct operate *o)
+void operate_poll(const struct operate *o, struct pollfd *fds, int *wait_ms)
 {
-	return o ? control_fd(o->control) : -1;
+	fds[0] = (struct pollfd){ .fd = -1 };
+	fds[1] = (struct pollfd){ .fd = -1 };
+	*wait_ms = -1;
+	if (!o)
+		return;
+	fds[0] = (struct pollfd){ control_fd(o->control), POLLIN, 0 };
+	fds[1] = (struct pollfd){ asks_fd(&o->asks), asks_events(&o->asks), 0 };
+	*wait_ms = asks_wait_ms(&o->asks);
 }
 
 void operate_run(struct operate *o)
 {
+	asks_run(&o->asks);
 	control_run(o->control);
 }
 
@@ -196,6 +219,7 @@ void operate_close(struct operate *o, bool failed)
 {
 	if (!o)
 		return;
+	asks_close(&o->asks);
 	while (o->waiting) {
 		struct waiting *w = o->waiting;
 

@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include <poll.h>
 #include <stdbool.h>
 
 #include "device.h"
@@ -14,8 +15,10 @@ struct operate;
 /* 0 or -errno, logged: a device can do without. */
 int operate_open(struct operate **operate, struct device *device);
 
-/* Readable when operate_run has something to do. */
-int operate_fd(const struct operate *operate);
+enum { OPERATE_FDS = 2 };
+
+/* Call operate_run when one of these descriptors is ready, or the time is over. NULL is fine. */
+void operate_poll(const struct operate *operate, struct pollfd *fds, int *wait_ms);
 void operate_run(struct operate *operate);
 
 /* Has a client asked for the end of the device? */

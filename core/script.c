@@ -387,6 +387,21 @@ int script_ask(struct script *s, const char *question, char **answer)
 	return ret;
 }
 
+int script_command(struct script *s, const char *request, size_t size, char **answer)
+{
+	int ret;
+
+	lua_pushlstring(s->L, request, size);
+	(void)script_memory_enter(&s->memory); /* it may be what lets go */
+	ret = call_engine(s->L, "command", 1, 1);
+	script_memory_leave(&s->memory);
+	if (ret)
+		return ret;
+	*answer = strdup(lua_tostring(s->L, -1));
+	lua_pop(s->L, 1);
+	return *answer ? 0 : -ENOMEM;
+}
+
 void script_close(struct script *s)
 {
 	if (!s)

@@ -74,5 +74,11 @@ void script_stopping(struct script *script);
  */
 int script_ask(struct script *script, const char *question, char **answer);
 
+/*
+ * Have the script serve a client's request (see lua/ublk/operate.lua) between two rounds, of its
+ * thread: `answer` gets JSON, to be freed. 0, -ENOMEM or -ENOEXEC, logged.
+ */
+int script_command(struct script *script, const char *request, size_t size, char **answer);
+
 /* Log what is left to say (how often an error came) and free all. NULL is fine. */
 void script_close(struct script *script);

@@ -126,15 +126,16 @@ static bool client_ended_session(struct session *s)
 
 static void wait_for_end(struct session *s)
 {
-	struct pollfd fds[] = {
+	struct pollfd fds[3 + OPERATE_FDS] = {
 		{ .fd = s->stop_fd, .events = POLLIN },
 		{ .fd = s->child_fd, .events = POLLIN },
 		{ .fd = device_fd(s->device), .events = POLLIN },
-		{ .fd = operate_fd(s->operate), .events = POLLIN },
 	};
+	int wait_ms;
 
 	for (;;) {
-		if (poll(fds, 4, -1) < 0)
+		operate_poll(s->operate, fds + 3, &wait_ms);
+		if (poll(fds, 3 + OPERATE_FDS, wait_ms) < 0)
 			continue; /* EINTR: a debugger; nothing else can happen here */
 		if (fds[0].revents) {
 			stop_signal(s);
@@ -146,7 +147,7 @@ static void wait_for_end(struct session *s)
 			server_spoke(s);
 			return;
 		}
-		if (fds[3].revents && client_ended_session(s))
+		if (s->operate && client_ended_session(s))
 			return;
 	}
 }

@@ -17,6 +17,7 @@
 #include "clock.h"
 #include "log.h"
 #include "params.h"
+#include "relay.h"
 #include "script.h"
 #include "worker.h"
 
@@ -35,6 +36,7 @@ struct server {
 	unsigned queues;
 	struct script **scripts; /* one for each queue */
 	struct worker *workers;
+	struct relay relay;
 	unsigned running; /* workers that were started */
 };
 
@@ -102,6 +104,8 @@ static int load_others(struct server *s, struct script *first)
 			return -errno;
 		}
 	}
+	if (relay_open(&s->relay, s->link->talk_fd, s->wake_fds, s->queues))
+		return -ENOMEM;
 	s->scripts[0] = first;
 	for (unsigned q = 1; q < s->queues; q++) {
 		struct ul_device same;
@@ -155,6 +159,8 @@ static int start_worker(struct server *s, unsigned queue)
 		.debug = s->config->debug,
 		.stop_fd = s->stop_fd,
 		.ended_fd = s->ended_fd,
+		.requests = &s->relay.requests[queue],
+		.answers = &s->relay.answers,
 	};
 	int ret = worker_start(&s->workers[queue], &cfg);
 
@@ -213,10 +219,13 @@ static void join_workers(struct server *s)
 		{ .fd = s->ended_fd, .events = POLLIN },
 		{ .fd = s->stop_fd, .events = POLLIN },
 		{ .fd = s->link->fd, .events = POLLIN },
+		{ .fd = s->relay.answers.fd, .events = POLLIN },
+		{ 0 },
 	};
 	uint64_t ended = 0;
 
 	while (ended < s->running) {
+		fds[4] = (struct pollfd){ s->relay.wire.fd, relay_events(&s->relay), 0 };
 		if (poll(fds, sizeof(fds) / sizeof(fds[0]), -1) < 0)
 			continue; /* EINTR: a debugger */
 		if (fds[0].revents)
@@ -228,6 +237,8 @@ static void join_workers(struct server *s)
 		}
 		if (fds[2].revents && !pass_on_stage(s))
 			fds[2].fd = -1; /* this process is about to be killed */
+		if (fds[3].revents || fds[4].revents)
+			relay_run(&s->relay);
 	}
 	for (unsigned q = 0; q < s->running; q++)
 		worker_join(&s->workers[q]);
@@ -240,6 +251,7 @@ static void close_all(struct server *s)
 	for (unsigned q = 0; s->scripts && q < s->queues; q++)
 		script_close(s->scripts[q]);
 	backend_close(s->backend);
+	relay_close(&s->relay);
 	for (unsigned q = 0; s->wake_fds && q < s->queues; q++)
 		if (s->wake_fds[q] >= 0)
 			close(s->wake_fds[q]);
@@ -272,6 +284,7 @@ int server_main(const struct server_config *config, const struct link *link)
 		.char_fd = -1,
 		.ended_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK),
 		.stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK),
+		.relay = { .wire.fd = -1, .answers.fd = -1 },
 	};
 	struct script *first = NULL;
 	int32_t added;

@@ -10,6 +10,9 @@
 #include "exit.h"
 #include "log.h"
 
+/* Options of the verbs that ask the script. */
+enum { SCRIPT = VERB_JSON | VERB_QUEUE | VERB_TIMEOUT };
+
 static const struct verb {
 	const char *name;
 	const char *usage; /* what follows it */
@@ -25,6 +28,15 @@ static const struct verb {
 	{ "stats", "ID", "its counters, as JSON", true, 0, 0, VERB_JSON, verb_stats },
 	{ "stop", "ID | --all [--if-unused]", "end it; with --if-unused only if nobody uses it",
 	  true, 0, 0, VERB_JSON | VERB_ALL | VERB_IF_UNUSED, verb_stop },
+	{ "eval", "ID LUA", "run Lua in its script, print what it returns", true, 1, 1, SCRIPT,
+	  verb_eval },
+	{ "set", "ID [KEY=VALUE ...]", "change options that its script declares live", true, 0,
+	  4096, SCRIPT, verb_set },
+	{ "hold", "ID", "the names for which its requests wait", true, 0, 0, SCRIPT, verb_hold },
+	{ "release", "ID NAME [VERDICT]", "let those go on that hold NAME: ENOSPC, true, …", true,
+	  1, 2, SCRIPT, verb_release },
+	{ "mark", "ID TEXT", "give TEXT to the script's mark function, and to the log", true, 1, 1,
+	  SCRIPT, verb_mark },
 	{ "clean", "", "remove devices that nobody serves any more", false, 0, 0, VERB_JSON,
 	  verb_clean },
 };
@@ -35,6 +47,8 @@ static const struct option options[] = {
 	{ "json", no_argument, NULL, VERB_JSON },
 	{ "all", no_argument, NULL, VERB_ALL },
 	{ "if-unused", no_argument, NULL, VERB_IF_UNUSED },
+	{ "queue", required_argument, NULL, VERB_QUEUE },
+	{ "timeout", required_argument, NULL, VERB_TIMEOUT },
 	{ "help", no_argument, NULL, 'h' },
 	{ 0 },
 };
@@ -64,8 +78,9 @@ void verbs_print(void)
 
 static void print_help(const struct verb *v)
 {
-	printf("usage: ublk-lua %s%s%s%s\n\n%s\n", v->name, *v->usage ? " " : "", v->usage,
-	       v->options & VERB_JSON ? " [--json]" : "", v->help);
+	printf("usage: ublk-lua %s%s%s%s%s\n\n%s\n", v->name, *v->usage ? " " : "", v->usage,
+	       v->options & VERB_JSON ? " [--json]" : "",
+	       v->options & VERB_QUEUE ? " [--queue N|all] [--timeout SECONDS]" : "", v->help);
 	if (v->takes_id)
 		puts("\nID is the device's number or its node: 0, ublkb0 or /dev/ublkb0.");
 }
@@ -127,14 +142,20 @@ static int parse(const struct verb *v, struct verb_call *call, int argc, char **
 
 	optind = 0; /* begin anew */
 	opterr = 0;
-	while ((value = getopt_long(argc, argv, "h", options, NULL)) != -1) {
+	while ((value = getopt_long(argc, argv, ":h", options, NULL)) != -1) {
 		if (value == 'h') {
 			print_help(v);
 			return 1;
 		}
+		if (value == ':')
+			return misuse(v, "an argument is missing for ", argv[optind - 1]);
 		if (value == '?' || !(v->options & (unsigned)value))
 			return misuse(v, "unknown option ", argv[optind - 1]);
 		call->options |= (unsigned)value;
+		if (value == VERB_QUEUE)
+			call->queue = optarg;
+		else if (value == VERB_TIMEOUT)
+			call->timeout = optarg;
 	}
 	return parse_words(v, call, argc, argv);
 }

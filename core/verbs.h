@@ -13,13 +13,17 @@ enum verb_option {
 	VERB_JSON = 1,
 	VERB_ALL = 2,
 	VERB_IF_UNUSED = 4,
+	VERB_QUEUE = 8,	   /* takes an argument, as the next does */
+	VERB_TIMEOUT = 16, /* s */
 };
 
 struct verb_call {
-	uint32_t id;	  /* of the device; of a verb without one 0 */
-	char **words;	  /* after the ID */
-	unsigned count;	  /* of them */
-	unsigned options; /* enum verb_option */
+	uint32_t id;	     /* of the device; of a verb without one 0 */
+	char **words;	     /* after the ID */
+	unsigned count;	     /* of them */
+	unsigned options;    /* enum verb_option */
+	const char *queue;   /* "all" or a number, or NULL */
+	const char *timeout; /* or NULL */
 };
 
 /* Is there such a verb? */
@@ -40,3 +44,8 @@ int verb_info(const struct verb_call *call);
 int verb_stats(const struct verb_call *call);
 int verb_stop(const struct verb_call *call);
 int verb_clean(const struct verb_call *call);
+int verb_eval(const struct verb_call *call);
+int verb_set(const struct verb_call *call);
+int verb_hold(const struct verb_call *call);
+int verb_release(const struct verb_call *call);
+int verb_mark(const struct verb_call *call);

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/prctl.h>
@@ -57,12 +58,41 @@ static int open_dispatch(struct worker *w, struct dispatch *dispatch, struct tra
 				       });
 }
 
+static void answer_client(struct worker *w, const struct letter *request)
+{
+	static const char ending[] = "{\"ok\":false,\"error\":\"the device is ending\"}";
+	static const char bad[] = "{\"ok\":false,\"error\":\"its script cannot answer\"}";
+	const char *text = ending;
+	char *answer = NULL;
+	struct letter *letter;
+
+	if (atomic_load(w->config.stage) != STAGE_FAIL)
+		text = script_command(w->config.script, request->text, request->size, &answer)
+			       ? bad
+			       : answer;
+	letter = letter_new(request->number, request->queue, text, strlen(text));
+	if (letter && mailbox_put(w->config.answers, letter))
+		free(letter); /* thousands lie there; the client is told that none has come */
+	free(answer);
+}
+
+static void answer_clients(struct worker *w)
+{
+	struct letter *request;
+
+	while ((request = mailbox_take(w->config.requests))) {
+		answer_client(w, request);
+		free(request);
+	}
+}
+
 static int serve(struct worker *w, struct transport *transport, struct dispatch *dispatch)
 {
 	int count;
 
 	while ((count = transport->ops->reap(transport, dispatch_deadline(dispatch))) >= 0) {
 		dispatch_round(dispatch, (unsigned)count);
+		answer_clients(w);
 		if (transport->shared.stop) {
 			transport->shared.stop = 0;
 			(void)eventfd_write(w->config.stop_fd, 1);

@@ -13,6 +13,7 @@
 #include <stdbool.h>
 
 #include "backend.h"
+#include "mailbox.h"
 #include "queue.h"
 #include "script.h"
 #include "stats.h"
@@ -24,10 +25,12 @@ struct worker_config {
 	struct backend *backend;   /* of all queues */
 	struct stats *stats;	   /* of this queue */
 	const struct ul_device *device;
-	const atomic_int *stage; /* enum stage; who moves it on writes to queue.wake_fd */
-	bool debug;		 /* put a guard between the script and the data */
-	int stop_fd;		 /* eventfd that gets 1 when the script wants its device to end */
-	int ended_fd;		 /* eventfd that gets 1 when the thread has ended */
+	const atomic_int *stage;  /* enum stage; who moves it on writes to queue.wake_fd */
+	bool debug;		  /* put a guard between the script and the data */
+	int stop_fd;		  /* eventfd that gets 1 when the script wants its device to end */
+	int ended_fd;		  /* eventfd that gets 1 when the thread has ended */
+	struct mailbox *requests; /* for the script, from clients; put with a write to wake_fd */
+	struct mailbox *answers;  /* to those */
 };
 
 struct worker {

@@ -6,7 +6,7 @@ local ublk = require "ublk"
 local opt = ublk.options {
   file = { default = "", help = "backing file or device (default: memory)" },
   size = { type = "size", help = "size of the device (default: the file's, or 1G of memory)" },
-  rate = { default = "1%", type = "rate", help = "share of requests that fail" },
+  rate = { default = "1%", type = "rate", live = true, help = "share of requests that fail" },
   op = { default = "write", type = "enum", values = { "read", "write", "flush", "discard", "any" },
     help = "which requests fail" },
   errno = { default = "EIO", type = "errno", help = "with what; ENODATA is a medium error" },

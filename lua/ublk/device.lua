@@ -127,7 +127,7 @@ local function set_backing(c, backing)
 end
 
 local function known_fields()
-  local names = { "backing", "layers", "on_error", unpack(layers.fields) }
+  local names = { "backing", "layers", "mark", "on_error", unpack(layers.fields) }
   for name in pairs(fields) do names[#names + 1] = name end
   table.sort(names)
   return table.concat(names, ", ")
@@ -136,7 +136,7 @@ end
 local function check_names(device)
   for name in pairs(device) do
     if not fields[name] and name ~= "on_error" and name ~= "backing" and name ~= "layers"
-      and not layers.is_field(name) then
+      and name ~= "mark" and not layers.is_field(name) then
       error(("unknown field %s; a device has %s"):format(text.show(name), known_fields()), 0)
     end
   end
@@ -153,6 +153,9 @@ local function set_fields(c, device)
   for name, known in pairs(fields) do -- also those that a metatable gives, as of its functions
     local field, read = unpack(known)
     if device[name] ~= nil then c[field] = read(name, device[name]) end
+  end
+  if device.mark ~= nil and type(device.mark) ~= "function" then
+    text.refuse("mark", device.mark, "a function")
   end
   local policy = device.on_error
   if policy ~= nil and not mistakes.policies[policy] then

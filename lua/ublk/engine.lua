@@ -7,6 +7,7 @@ local context = require "ublk.context"
 local counters = require "ublk.counters"
 local device = require "ublk.device"
 local loop = require "ublk.loop"
+local operate = require "ublk.operate"
 local options = require "ublk.options"
 local random = require "ublk.random"
 local report = require "ublk.report"
@@ -189,6 +190,7 @@ function M.attach(queue, idle, parking)
   running = loop.new(queue, at_work.chains, at_work.mistakes, tasks, idle, parking)
   wait.attach(queue, running, at_work)
   tasks.attach(queue, on_error)
+  operate.attach(loaded, loaded_layers, queue)
 end
 
 --- For C: a coroutine to resume; what to do after one that failed; the device is about to end.
@@ -197,6 +199,12 @@ function M.new_fiber() return running.new_fiber() end
 function M.settle(err, slot) running.settle(err, slot) end
 
 function M.stopping() wait.stopping() end
+
+--- A client's request to its answer, both as text; see operate.lua. For no fiber: it cannot wait.
+function M.command(request)
+  context.layer[0] = 0
+  return operate.command(request)
+end
 
 --- For `ublk-lua check`: mistakes and what the compiler does are kept for M.inspect, not logged.
 function M.watch()

@@ -4,44 +4,17 @@
 -- core/check.c reads.
 local C = require "ublk.ffi"
 local context = require "ublk.context"
+local holds = require "ublk.holds"
+local json = require "ublk.json"
 local layers = require "ublk.layers"
 local report = require "ublk.report"
 local traces = require "ublk.traces"
-local wait = require "ublk.wait"
 
 local M = {}
 local handlers, names
 local layer_stack, counts -- the layers, and the mistakes of each by index
 local depth -- of the queue: slots below it are requests
 local waited, unwatch -- by layer: requests that it kept waiting; stops counting them
-
-local escapes = { ['"'] = '\\"', ["\\"] = "\\\\" }
-
-local utf8 = { "[\194-\223][\128-\191]", "[\225-\236\238\239][\128-\191][\128-\191]",
-  "[\241-\243][\128-\191][\128-\191][\128-\191]" }
-
--- Bytes that are no ASCII are shown as if they were Latin-1, unless the text is good UTF-8.
-local function quote(text)
-  local rest = text
-  for _, sequence in ipairs(utf8) do rest = rest:gsub(sequence, "") end
-  local class = rest:find "[\128-\255]" and '[%c"\\\127-\255]' or '[%c"\\]'
-  return '"' .. text:gsub(class, function(c)
-    return escapes[c] or ("\\u%04x"):format(c:byte())
-  end) .. '"'
-end
-
-local function json(value)
-  if type(value) == "string" then return quote(value) end
-  if type(value) ~= "table" then return value == nil and "null" or tostring(value) end
-  local parts = {}
-  if value[1] ~= nil or next(value) == nil then
-    for i, item in ipairs(value) do parts[i] = json(item) end
-    return "[" .. table.concat(parts, ",") .. "]"
-  end
-  for key, item in pairs(value) do parts[#parts + 1] = quote(key) .. ":" .. json(item) end
-  table.sort(parts)
-  return "{" .. table.concat(parts, ",") .. "}"
-end
 
 local order = { "handler", "read", "write", "flush", "discard", "write_zeroes" }
 
@@ -121,26 +94,6 @@ local function waits(layer)
   return (waited[layer] or 0) * 2 >= math.max(context.stats.layer[layer].seen, 1)
 end
 
-local function add_holds(holds, kind, list_of)
-  for name, list in pairs(list_of) do
-    local count = 0
-    for _, slot in ipairs(list) do count = count + (slot < depth and 1 or 0) end
-    if count > 0 then holds[#holds + 1] = { kind = kind, name = tostring(name), count = count } end
-  end
-end
-
--- The names for which requests wait still, the commonest first. Tasks may wait for ever.
-local function list_holds()
-  local holds, held, waiting = {}, wait.pending()
-  add_holds(holds, "hold", held)
-  add_holds(holds, "wait", waiting)
-  table.sort(holds, function(a, b)
-    if a.count ~= b.count then return a.count > b.count end
-    return a.kind .. a.name < b.kind .. b.name
-  end)
-  return holds
-end
-
 --- From now on mistakes are kept and not logged, and the compiler is watched. `stack`: the
 -- device's layers, as layers.stack gives them. `loop` of loop.lua serves `queue` (struct ul_queue
 -- *); nil where no request comes.
@@ -160,8 +113,8 @@ function M.text()
   local mistakes, more = report.take()
   local by_layer = {}
   for _, layer in ipairs(layer_stack) do by_layer[layer.name] = counts[layer.index] end
-  return json { handlers = handlers, mistakes = mistakes, more_mistakes = more, waits = all_waits(),
-    holds = list_holds(), layer_mistakes = by_layer,
+  return json.text { handlers = handlers, mistakes = mistakes, more_mistakes = more,
+    waits = all_waits(), holds = holds.list(depth), layer_mistakes = by_layer,
     compiled = compiled, aborts = aborts, compiler = note }
 end
 

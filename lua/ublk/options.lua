@@ -76,8 +76,10 @@ local parsers = {
   end,
 }
 
+local current = { declarations = {}, values = {} } -- of the script that runs
+
 local attributes = { default = true, type = true, help = true, values = true, required = true,
-  of = true, min = true, max = true }
+  of = true, min = true, max = true, live = true }
 
 -- Types that have an order, for min and max.
 local ordered = { size = true, time = true, rate = true, number = true,
@@ -181,9 +183,9 @@ local function mistake_of(name, declaration)
   end
 end
 
-local function split_words(declarations)
+local function split_words(declarations, words)
   local given = {}
-  for _, word in ipairs(context.args) do
+  for _, word in ipairs(words) do
     local name, text = word:match "^([%w_]+)=(.*)$"
     if not name then fail("%q: options of the script are written key=value", word) end
     if not declarations[name] then
@@ -203,6 +205,7 @@ end
 --   list: a table of words, or of what `of` says; written with commas between them;
 --   range: { from, to } of bytes, or of seconds with of = "time"; see units.range.
 -- min and max, as numbers or as text, limit a size, time, rate or number, and a list's items.
+-- live = true: `ublk-lua set` may change it in the table returned here, while the device runs.
 -- Returns a table of typed values; an option without default that was not given is nil.
 function M.declare(declarations)
   if type(declarations) ~= "table" then error("ublk.options needs a table of options", 2) end
@@ -212,8 +215,8 @@ function M.declare(declarations)
   end
   if context.help then error({ help = declarations }, 0) end
 
-  local given, values = split_words(declarations), {}
-  context.declared = true
+  local given, values = split_words(declarations, context.args), {}
+  context.declared, current = true, { declarations = declarations, values = values }
   for _, name in ipairs(sorted_keys(declarations)) do
     local declaration, text = declarations[name], given[name]
     if text == nil then text = declaration.default end
@@ -230,8 +233,31 @@ end
 
 --- For scripts that declare nothing: no word is welcome.
 function M.check_undeclared()
-  if not context.declared then split_words {} end
+  if not context.declared then split_words({}, context.args) end
 end
+
+local function change(words)
+  local declarations, changed = current.declarations, {}
+  for name, text in pairs(split_words(declarations, words)) do
+    if not declarations[name].live then
+      fail("%s: cannot be changed while the device runs; its script does not say live = true", name)
+    end
+    local value, accepted = read(text, declarations[name])
+    if value == nil then fail("%s=%s: needs %s", name, text, accepted) end
+    changed[name] = value
+  end
+  for name, value in pairs(changed) do current.values[name] = value end
+end
+
+--- Change options that the script declares `live`, in the table that it has got: all `words`, or
+-- none and what is wrong with one.
+function M.change(words)
+  local ok, err = pcall(change, words)
+  if not ok then return type(err) == "table" and err.usage or tostring(err) end
+end
+
+--- The options as they are now, by name.
+function M.values() return current.values end
 
 -- What the user is to write for it.
 local function placeholder(declaration)
@@ -259,6 +285,7 @@ local function explanation(declaration)
   if declaration.required then notes[1] = "needed" end
   if default ~= "" then notes[#notes + 1] = "default " .. default end
   notes[#notes + 1] = limits(declaration)
+  if declaration.live then notes[#notes + 1] = "live" end
   local help = declaration.help or ""
   if #notes == 0 then return help end
   return ("%s%s(%s)"):format(help, help ~= "" and " " or "", table.concat(notes, ", "))

@@ -187,3 +187,76 @@ start_second() {
   is_kind "$(id)" running
   end_device
 }
+
+@test "eval looks into a running script and changes it, on the queues that are named" {
+  script 'local count, verdict = 0, nil
+    local function bump() count = count + 1 end
+    return { size = "16M", queues = 2, write = function() bump() return verdict end }'
+  start_device "$script"
+  run -0 "$program" eval "$device" '"a", 1.5, { ublk.queue, true }'
+  [[ $output == $'a\n1.5\n[0,true]' ]]
+  run -0 "$program" eval --json --queue all "$(id)" 'ublk.queue'
+  [[ $(jq -c '[.[].values[0]]' <<<"$output") == "[0,1]" ]]
+  dd if=/dev/zero of="$device" bs=4k count=4 oflag=direct status=none
+  run -0 "$program" eval --json --queue all "$device" count
+  [[ $(jq '[.[].values[0]] | add' <<<"$output") -eq 4 ]]
+  "$program" eval --queue all "$device" 'verdict = "ENOSPC"'
+  run ! dd if=/dev/zero of="$device" bs=4k count=1 oflag=direct
+  [[ $output == *"No space left on device"* ]]
+  run -1 --separate-stderr "$program" eval "$device" 'x ='
+  one_line_error "eval:1: unexpected symbol"
+  run -1 --separate-stderr "$program" eval "$device" 'ublk.sleep(1)'
+  one_line_error "ublk.sleep: only in a handler or a task"
+  run -1 --separate-stderr "$program" eval "$device" 'while true do end'
+  one_line_error "has run for 2 s"
+  run -1 --separate-stderr "$program" eval --queue 7 "$device" '1'
+  one_line_error 'a number from 0 to 1, or "all"'
+  end_device
+}
+
+@test "set changes a live option of a device, and refuses as the command line does" {
+  start_device faulty.lua size=16M rate=0
+  dd if=/dev/zero of="$device" bs=4k count=8 oflag=direct status=none
+  run -0 "$program" set --json "$device" rate=100%
+  [[ $(jq -c '[.[].options.rate]' <<<"$output") == "[1]" ]]
+  run ! dd if=/dev/zero of="$device" bs=4k count=1 oflag=direct
+  run -1 --separate-stderr "$program" set "$device" rate=7
+  one_line_error "rate=7: needs a share from 0 to 1"
+  run -1 --separate-stderr "$program" set "$device" size=1G
+  one_line_error "size: cannot be changed while the device runs"
+  end_device
+}
+
+@test "hold lists what waits, release lets it go with a verdict, mark reaches the script" {
+  script 'local marks = {}
+    return { size = "16M", write = function() return ublk.hold "gate" end,
+      mark = function(text) marks[#marks + 1] = text end, read = function() return marks[9] end }'
+  start_device "$script"
+  dd if=/dev/zero of="$device" bs=4k count=1 oflag=direct 2>"$BATS_TEST_TMPDIR/dd" 3>&- &
+  wait_until 10 in_flight "$device"
+  held() { [[ $("$program" hold --json "$device" | jq -c '.[0].holds') == "$1" ]]; }
+  wait_until 10 held '[{"count":1,"kind":"hold","name":"gate"}]'
+  run -0 "$program" release --json "$device" gate ENOSPC
+  [[ $(jq '.[0].released' <<<"$output") -eq 1 ]]
+  wait "$!" && return 1
+  grep -q "No space left" "$BATS_TEST_TMPDIR/dd"
+  held '[]'
+  "$program" mark "$device" "before the crash"
+  [[ $("$program" eval "$device" 'marks[1]') == "before the crash" ]]
+  grep -q "$device: mark: before the crash" "$server_err"
+  end_device
+}
+
+@test "a script that hangs is told of, and the device can be stopped all the same" {
+  script 'return { size = "16M", write = function() while true do end end }'
+  start_device "$script"
+  dd if=/dev/zero of="$device" bs=4k count=1 oflag=direct 2>/dev/null 3>&- &
+  wait_until 10 in_flight "$device"
+  run -1 --separate-stderr "$program" eval --timeout 1 "$device" '1'
+  one_line_error "queue 0 has not answered for 1." "hangs"
+  [[ $("$program" stats "$device" | jq -r .device) == "$device" ]]
+  run -1 --separate-stderr "$program" stop "$device"
+  [[ ! -e $device ]]
+  wait_until 10 has_ended "$server"
+  server=''
+}

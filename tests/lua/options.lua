@@ -203,7 +203,8 @@ end
 
 function M.test_mistakes_of_the_declaration_are_the_authors()
   lu.assertStrContains(declaration_error "{ a = { typ = 'size' } }",
-    'a: unknown attribute "typ"; there are default, help, max, min, of, required, type, values')
+    'a: unknown attribute "typ"; there are default, help, live, max, min, of, required, type, '
+    .. "values")
   lu.assertStrContains(declaration_error "{ a = { type = 'sise' } }",
     'a: unknown type "sise"; there are bool, enum, errno, integer, list, number, range, rate, '
       .. 'size, string, time')

@@ -63,7 +63,13 @@ blocks() {
 
 @test "every option of --help is in the README, and the README has no other" {
   options() { grep -oE -- '--[a-z][a-z-]*' | sort -u; }
-  { "$build/ublk-lua" --help && "$build/ublk-lua" check --help; } | options >told
+  local verb
+  {
+    "$build/ublk-lua" --help && "$build/ublk-lua" check --help
+    for verb in $("$build/ublk-lua" --help | sed -n '/^verbs/,$s/^  \([a-z]*\) .*/\1/p'); do
+      "$build/ublk-lua" "$verb" --help
+    done
+  } | options >told
   sed -n '/^## The command/,/^## /p' "$top/README.md" | options >documented
   diff told documented
 }

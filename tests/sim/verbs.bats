@@ -41,6 +41,20 @@ refused() {
   refused 2 "stop: unexpected word 5" stop --all 5
 }
 
+@test "words and options of the verbs that ask the script are checked before anything is asked" {
+  refused 2 "eval: a word is missing" eval 1048570
+  refused 2 "eval: unexpected word b" eval 1048570 a b
+  refused 2 "release: a word is missing" release 1048570
+  refused 2 "mark: a word is missing" mark 1048570
+  refused 2 "set: rate: options are written key=value" set 1048570 rate
+  refused 2 "set: a is given twice" set 1048570 a=1 a=2
+  refused 2 "--timeout 0: needs seconds" hold --timeout 0 1048570
+  refused 2 "--queue x: needs a number, or all" hold --queue x 1048570
+  refused 2 "an argument is missing for --queue" hold 1048570 --queue
+  refused 2 "is no UTF-8" eval 1048570 $'\xff'
+  refused 1 "1048570: no device of ublk-lua has this number" eval 1048570 1
+}
+
 @test "an option that the verb has not is refused" {
   refused 2 "list: unknown option --all" list --all
   refused 2 "info: unknown option --frobnicate" info --frobnicate 0
