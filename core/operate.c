@@ -100,7 +100,9 @@ static json_t *stats(struct operate *o, const struct control_request *request)
 	struct stats_report report;
 
 	device_report(o->device, &report);
-	return json_pack("{s:o}", "stats", stats_report_json(&report));
+	return json_pack("{s:o, s:o, s:f}", "stats", stats_report_json(&report), "latency",
+			 stats_latencies_json(&report), "uptime",
+			 (double)(clock_now() - o->started) / CLOCK_SECOND);
 }
 
 /* Answered when the device is gone. */

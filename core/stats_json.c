@@ -191,6 +191,20 @@ json_t *stats_report_json(const struct stats_report *report)
 			 "total", total);
 }
 
+json_t *stats_latencies_json(const struct stats_report *report)
+{
+	struct stats *sum = stats_total(report);
+	json_t *ops = json_object();
+	bool ok = sum;
+
+	for (unsigned op = 0; sum && op < UL_OP_COUNT; op++)
+		if (sum->op[op].requests && stats_op_name(op))
+			ok = ok && !json_object_set_new(ops, stats_op_name(op),
+							buckets_json(&sum->latency[op]));
+	free(sum);
+	return or_null(ops, ok);
+}
+
 int stats_write(const struct stats_report *report, const char *path)
 {
 	json_t *root = stats_report_json(report);

@@ -8,6 +8,7 @@
 #include "devices.h"
 #include "exit.h"
 #include "log.h"
+#include "prometheus.h"
 #include "verb_print.h"
 #include "verbs.h"
 
@@ -30,10 +31,20 @@ int verb_info(const struct verb_call *call)
 
 int verb_stats(const struct verb_call *call)
 {
-	json_t *answer =
-		client_request(call->id, json_pack("{s:s}", "cmd", "stats"), CLIENT_WAIT_MS);
-	int ret = answer ? verb_print_json(json_object_get(answer, "stats")) : -EIO;
+	json_t *answer;
+	int ret = -EIO;
 
+	if (call->options & VERB_WATCH)
+		return verb_watch(call);
+	if (call->frames) {
+		log_error("stats: --count is for --watch");
+		return EXIT_USAGE;
+	}
+	answer = client_request(call->id, json_pack("{s:s}", "cmd", "stats"), CLIENT_WAIT_MS);
+	if (answer && call->options & VERB_PROMETHEUS)
+		ret = prometheus_print(answer);
+	else if (answer)
+		ret = verb_print_json(json_object_get(answer, "stats"));
 	json_decref(answer);
 	return ret ? EXIT_FAILED : EXIT_OK;
 }

@@ -25,7 +25,8 @@ static const struct verb {
 	{ "list", "", "the ublk devices of this host, whoever made them", false, 0, 0, VERB_JSON,
 	  verb_list },
 	{ "info", "ID", "what a running device is", true, 0, 0, VERB_JSON, verb_info },
-	{ "stats", "ID", "its counters, as JSON", true, 0, 0, VERB_JSON, verb_stats },
+	{ "stats", "ID [--watch|--prometheus]", "its counters: JSON, a screen, or text", true, 0, 0,
+	  VERB_JSON | VERB_WATCH | VERB_COUNT | VERB_PROMETHEUS, verb_stats },
 	{ "stop", "ID | --all [--if-unused]", "end it; with --if-unused only if nobody uses it",
 	  true, 0, 0, VERB_JSON | VERB_ALL | VERB_IF_UNUSED, verb_stop },
 	{ "eval", "ID LUA", "run Lua in its script, print what it returns", true, 1, 1, SCRIPT,
@@ -41,7 +42,7 @@ static const struct verb {
 	  verb_clean },
 };
 
-enum { VERB_COUNT = sizeof(verbs) / sizeof(verbs[0]) };
+enum { TABLE_SIZE = sizeof(verbs) / sizeof(verbs[0]) };
 
 static const struct option options[] = {
 	{ "json", no_argument, NULL, VERB_JSON },
@@ -49,13 +50,16 @@ static const struct option options[] = {
 	{ "if-unused", no_argument, NULL, VERB_IF_UNUSED },
 	{ "queue", required_argument, NULL, VERB_QUEUE },
 	{ "timeout", required_argument, NULL, VERB_TIMEOUT },
+	{ "watch", no_argument, NULL, VERB_WATCH },
+	{ "prometheus", no_argument, NULL, VERB_PROMETHEUS },
+	{ "count", required_argument, NULL, VERB_COUNT },
 	{ "help", no_argument, NULL, 'h' },
 	{ 0 },
 };
 
 static const struct verb *find(const char *name)
 {
-	for (unsigned i = 0; i < VERB_COUNT; i++)
+	for (unsigned i = 0; i < TABLE_SIZE; i++)
 		if (strcmp(verbs[i].name, name) == 0)
 			return &verbs[i];
 	return NULL;
@@ -68,7 +72,7 @@ bool verbs_known(const char *name)
 
 void verbs_print(void)
 {
-	for (unsigned i = 0; i < VERB_COUNT; i++) {
+	for (unsigned i = 0; i < TABLE_SIZE; i++) {
 		char text[64];
 
 		snprintf(text, sizeof(text), "%s %s", verbs[i].name, verbs[i].usage);
@@ -80,7 +84,10 @@ static void print_help(const struct verb *v)
 {
 	printf("usage: ublk-lua %s%s%s%s%s\n\n%s\n", v->name, *v->usage ? " " : "", v->usage,
 	       v->options & VERB_JSON ? " [--json]" : "",
-	       v->options & VERB_QUEUE ? " [--queue N|all] [--timeout SECONDS]" : "", v->help);
+	       v->options & VERB_QUEUE	 ? " [--queue N|all] [--timeout SECONDS]"
+	       : v->options & VERB_COUNT ? " [--count FRAMES]"
+					 : "",
+	       v->help);
 	if (v->takes_id)
 		puts("\nID is the device's number or its node: 0, ublkb0 or /dev/ublkb0.");
 }
@@ -156,6 +163,8 @@ static int parse(const struct verb *v, struct verb_call *call, int argc, char **
 			call->queue = optarg;
 		else if (value == VERB_TIMEOUT)
 			call->timeout = optarg;
+		else if (value == VERB_COUNT)
+			call->frames = optarg;
 	}
 	return parse_words(v, call, argc, argv);
 }

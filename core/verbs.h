@@ -15,6 +15,9 @@ enum verb_option {
 	VERB_IF_UNUSED = 4,
 	VERB_QUEUE = 8,	   /* takes an argument, as the next does */
 	VERB_TIMEOUT = 16, /* s */
+	VERB_WATCH = 32,
+	VERB_PROMETHEUS = 64,
+	VERB_COUNT = 128, /* takes an argument */
 };
 
 struct verb_call {
@@ -24,6 +27,7 @@ struct verb_call {
 	unsigned options;    /* enum verb_option */
 	const char *queue;   /* "all" or a number, or NULL */
 	const char *timeout; /* or NULL */
+	const char *frames;  /* of --count, or NULL */
 };
 
 /* Is there such a verb? */
@@ -42,6 +46,7 @@ int verbs_parse_id(const char *text, uint32_t *id);
 int verb_list(const struct verb_call *call);
 int verb_info(const struct verb_call *call);
 int verb_stats(const struct verb_call *call);
+int verb_watch(const struct verb_call *call);
 int verb_stop(const struct verb_call *call);
 int verb_clean(const struct verb_call *call);
 int verb_eval(const struct verb_call *call);

@@ -260,3 +260,15 @@ start_second() {
   wait_until 10 has_ended "$server"
   server=''
 }
+
+@test "stats --watch draws frames, and --prometheus has what it counts" {
+  start_device faulty.lua size=16M rate=0
+  dd if=/dev/zero of="$device" bs=4k count=8 oflag=direct status=none
+  run -0 "$program" stats --watch --count 2 "$device"
+  [[ $output == *"$device  faulty.lua  up "*"in flight 0   held 0"* ]]
+  [[ $output == *$'\nwrite '* ]]
+  run -0 "$program" stats --prometheus "$device"
+  [[ $output == *"ublk_lua_requests_total{device=\"$device\",op=\"write\"} 8"* ]]
+  [[ $output == *"ublk_lua_latency_seconds_count{device=\"$device\",op=\"write\"} 8"* ]]
+  end_device
+}

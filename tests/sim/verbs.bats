@@ -55,6 +55,12 @@ refused() {
   refused 1 "1048570: no device of ublk-lua has this number" eval 1048570 1
 }
 
+@test "a count of frames is a number, and for --watch" {
+  refused 2 "--count 0: needs a whole number from 1" stats 1048570 --watch --count 0
+  refused 2 "stats: --count is for --watch" stats 1048570 --count 5
+  refused 1 "1048570: no device of ublk-lua" stats 1048570 --watch
+}
+
 @test "an option that the verb has not is refused" {
   refused 2 "list: unknown option --all" list --all
   refused 2 "info: unknown option --frobnicate" info --frobnicate 0
