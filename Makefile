@@ -24,7 +24,7 @@ $(error SAN=$(SAN): address, undefined or thread is needed)
 endif
 endif
 
-PACKAGES := liburing luajit jansson
+PACKAGES := liburing luajit jansson libedit
 WARNINGS := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
             -Wpointer-arith -Wvla -Wundef -Wformat=2 -Wno-unused-parameter
 CFLAGS   ?= -O2 -g

@@ -32,3 +32,26 @@ void verb_print_members(const json_t *object)
 		free(text);
 	}
 }
+
+/* A text as it stands, another value as JSON. */
+static void print_value(const json_t *value)
+{
+	char *text;
+
+	if (json_is_string(value)) {
+		puts(json_string_value(value));
+		return;
+	}
+	text = json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT | JSON_REAL_PRECISION(15));
+	puts(text ? text : "?");
+	free(text);
+}
+
+void verb_print_values(const json_t *list)
+{
+	const json_t *value;
+	size_t i;
+
+	json_array_foreach(list, i, value)
+		print_value(value);
+}

@@ -9,3 +9,6 @@ int verb_print_json(const json_t *value);
 
 /* An object's members, a line each: "depth     128". */
 void verb_print_members(const json_t *object);
+
+/* What a script has returned, a line each: texts as they stand, other values as JSON. */
+void verb_print_values(const json_t *list);

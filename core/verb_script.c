@@ -63,27 +63,9 @@ static json_t *ask(const struct verb_call *call, json_t *request, int *status)
 	return queues;
 }
 
-/* A text as it stands, another value as JSON. */
-static void print_value(const json_t *value)
-{
-	char *text;
-
-	if (json_is_string(value)) {
-		puts(json_string_value(value));
-		return;
-	}
-	text = json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT | JSON_REAL_PRECISION(15));
-	puts(text ? text : "?");
-	free(text);
-}
-
 static void print_values(const json_t *queue)
 {
-	const json_t *value;
-	size_t i;
-
-	json_array_foreach(json_object_get(queue, "values"), i, value)
-		print_value(value);
+	verb_print_values(json_object_get(queue, "values"));
 }
 
 static void print_options(const json_t *queue)

@@ -31,6 +31,8 @@ static const struct verb {
 	  true, 0, 0, VERB_JSON | VERB_ALL | VERB_IF_UNUSED, verb_stop },
 	{ "eval", "ID LUA", "run Lua in its script, print what it returns", true, 1, 1, SCRIPT,
 	  verb_eval },
+	{ "attach", "ID", "lines of Lua into its script, with editing and completion", true, 0, 0,
+	  VERB_QUEUE, verb_attach },
 	{ "set", "ID [KEY=VALUE ...]", "change options that its script declares live", true, 0,
 	  4096, SCRIPT, verb_set },
 	{ "hold", "ID", "the names for which its requests wait", true, 0, 0, SCRIPT, verb_hold },
@@ -84,7 +86,8 @@ static void print_help(const struct verb *v)
 {
 	printf("usage: ublk-lua %s%s%s%s%s\n\n%s\n", v->name, *v->usage ? " " : "", v->usage,
 	       v->options & VERB_JSON ? " [--json]" : "",
-	       v->options & VERB_QUEUE	 ? " [--queue N|all] [--timeout SECONDS]"
+	       v->options & VERB_TIMEOUT ? " [--queue N|all] [--timeout SECONDS]"
+	       : v->options & VERB_QUEUE ? " [--queue N]"
 	       : v->options & VERB_COUNT ? " [--count FRAMES]"
 					 : "",
 	       v->help);

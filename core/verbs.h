@@ -46,6 +46,7 @@ int verbs_parse_id(const char *text, uint32_t *id);
 int verb_list(const struct verb_call *call);
 int verb_info(const struct verb_call *call);
 int verb_stats(const struct verb_call *call);
+int verb_attach(const struct verb_call *call);
 int verb_watch(const struct verb_call *call);
 int verb_stop(const struct verb_call *call);
 int verb_clean(const struct verb_call *call);

@@ -272,3 +272,12 @@ start_second() {
   [[ $output == *"ublk_lua_latency_seconds_count{device=\"$device\",op=\"write\"} 8"* ]]
   end_device
 }
+
+@test "attach takes lines from a pipe, a piece of Lua over several of them too" {
+  script 'local counted = 41
+    return { size = "16M", write = function() counted = counted + 1 end }'
+  start_device "$script"
+  run -0 "$program" attach "$device" <<<$'counted + 1\nx =\n5\nx\nerror "no"'
+  [[ $output == $'42\n5\neval:1: no' ]]
+  end_device
+}
