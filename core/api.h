@@ -116,6 +116,7 @@ enum ul_limit {
 	UL_HISTOGRAMS = 32,
 	UL_SHARED = 256,	  /* cells of ublk.shared */
 	UL_MAX_DISCARD = 1 << 30, /* bytes; a longer result could overflow the driver's s32 */
+	UL_BACKINGS = 32,	  /* of a device, one over another */
 	UL_BUCKETS = 976, /* of a histogram: 16 to 31 whole, then 16 for each power of two */
 };
 
@@ -153,6 +154,18 @@ enum ul_backing {
 	UL_BACKING_NULL = 0,
 	UL_BACKING_MEM = 1,
 	UL_BACKING_FILE = 2,
+	UL_BACKING_STRIPE = 3,
+};
+
+/* A backing of a device. Those below it stand one after the other in ul_device.backing. */
+struct ul_backing_spec {
+	double size;		  /* bytes; 0: what its parent wants of it, or all that it has */
+	uint32_t block;		  /* bytes: of a stripe's chunk */
+	uint32_t child, children; /* the first of those below it, and how many */
+	int32_t kind;		  /* enum ul_backing */
+	uint8_t direct;		  /* UL_BACKING_FILE: past the host's page cache */
+	uint8_t read_only;	  /* core/backend.c's own */
+	char path[4096];	  /* UL_BACKING_FILE */
 };
 
 /* How a request's data comes to the server and back; core/mode.c chooses. */
@@ -202,16 +215,15 @@ struct ul_device {
 	struct ul_range ranges[UL_OP_COUNT][UL_RANGES];
 	uint32_t look_mask; /* bit N: of op N it wants to see the data, too */
 	int32_t mode;	    /* enum ul_mode */
-	int32_t backing;    /* enum ul_backing */
+	uint32_t backings;  /* how many there are */
+	struct ul_backing_spec backing[UL_BACKINGS]; /* the first is the device's own */
 	uint8_t read_only;
 	uint8_t rotational;
 	uint8_t volatile_cache;
 	uint8_t fua;
 	uint8_t partition_scan;
 	uint8_t huge_pages;
-	uint8_t batch;	 /* enum ul_choice: many tags in one command */
-	uint8_t direct;	 /* UL_BACKING_FILE: past the host's page cache */
-	char path[4096]; /* likewise */
+	uint8_t batch; /* enum ul_choice: many tags in one command */
 };
 
 enum ul_log_level {

@@ -2,12 +2,14 @@
 /*
  * What lies under a device: where a request goes that no script has decided.
  * One backend serves all queues of its device, so `serve` and `start` run on
- * several threads at once and lock nothing that a disk would not. A new
- * backend is one file and one line in the list of backend.c.
+ * several threads at once and lock nothing that a disk would not. Backends may
+ * lie over others, as a tree. A new one is one file and one line in the list
+ * of backend.c.
  */
 #pragma once
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "api.h"
@@ -18,10 +20,15 @@ struct backend;
 /* What `start` returns of a request that is on its way. */
 enum { BACKEND_LATER = 1 };
 
-/* A request on its way through a backend, until `end` is called; one for each slot of a queue. */
+/*
+ * A request on its way through a backend, until `end` is called; one for each
+ * slot of a queue, and one in `memory` for each of those on their way to the
+ * backends below.
+ */
 struct backend_io {
-	/* 0 or -errno. Called by lane_run, in a round of the queue. */
+	/* 0 or -errno. Called by lane_run, in a round of the queue, and never within `start`. */
 	void (*end)(struct backend_io *io, int result);
+	void *memory; /* io_size bytes of the backend's own, from its caller */
 
 	/* The backend's own: */
 	struct backend *backend;
@@ -35,14 +42,20 @@ struct backend_io {
 };
 
 struct backend_ops {
-	/*
-	 * Set dev->size where the script did not. May be NULL: then a size is
-	 * needed. 0 or -errno, logged.
-	 */
-	int (*probe)(struct ul_device *dev);
+	const char *name; /* the script's: ublk.NAME */
 
-	/* 0 or -errno, logged. `dev` is complete and its ranges are checked. */
-	int (*open)(struct backend **backend, const struct ul_device *dev);
+	/*
+	 * Complete spec->size, and what is below it by backend_probe_below.
+	 * May be NULL: then a size is needed. 0 or -errno, logged.
+	 */
+	int (*probe)(struct ul_device *dev, struct ul_backing_spec *spec);
+
+	/*
+	 * 0 or -errno, logged. `dev` is complete, its ranges are checked, and
+	 * what is below it is open: `children` of them.
+	 */
+	int (*open)(struct backend **backend, const struct ul_device *dev,
+		    const struct ul_backing_spec *spec, struct backend *const *children);
 
 	/*
 	 * Serve one request whole, now: 0 or -errno. Its range lies within the
@@ -59,6 +72,7 @@ struct backend_ops {
 	int (*start)(struct backend *backend, struct lane *lane, const struct ul_req *req,
 		     struct backend_io *io);
 
+	/* Those below it are still open. */
 	void (*close)(struct backend *backend);
 
 	bool discard; /* has discard and write zeroes */
@@ -66,26 +80,70 @@ struct backend_ops {
 
 struct backend {
 	const struct backend_ops *ops;
-	int files[LANE_FILES]; /* of the host, for each queue's ring to register; borrowed */
-	unsigned file_count;
-	bool prompt; /* it does not wait: `serve` is faster than `start` */
-	bool lazy;   /* it needs no `buf`: lane_fetch and lane_store are as good, or better */
-	bool fixed;  /* it needs none where there is lane_pages: `start` uses that */
+	struct backend *child[UL_BACKINGS]; /* those below it */
+	unsigned children;
+	size_t io_size; /* bytes of memory that a request needs which is on its way */
+	bool prompt;	/* it does not wait: `serve` is faster than `start` */
+	bool lazy;	/* it needs no `buf`: lane_fetch and lane_store are as good, or better */
+	bool fixed;	/* it needs none where there is lane_pages: `start` uses that */
+
+	/*
+	 * Of the host, for each queue's ring to register; borrowed. The first
+	 * of them is number `first_file` there. The tree's root has all.
+	 */
+	int files[LANE_FILES];
+	unsigned file_count, first_file;
 };
 
 extern const struct backend_ops backend_null_ops;
 extern const struct backend_ops backend_mem_ops;
 extern const struct backend_ops backend_file_ops;
+extern const struct backend_ops backend_stripe_ops;
 
-/* Find out the size that the script left to its backing. 0 or -errno, logged after `name`. */
+/*
+ * Find out the sizes that the script left to its backings, and check that they suffice. Comes
+ * before backend_open. 0 or -errno, logged after `name`.
+ */
 int backend_probe(struct ul_device *dev, const char *name);
+
+/* For `probe`: the same for those below `spec`, of which `size` bytes are wanted; 0: what is there.
+ */
+int backend_probe_below(struct ul_device *dev, const struct ul_backing_spec *spec, double size);
 
 /* Does the backing of `dev` take discard and write zeroes? */
 bool backend_discards(const struct ul_device *dev);
 
+/* Is a backing of this kind among those of `dev`? */
+bool backend_has(const struct ul_device *dev, int kind);
+
+/* What the backings of `spec` are, as in `stripe(file a.img, mem)`. */
+void backend_text(const struct ul_device *dev, const struct ul_backing_spec *spec, char *text,
+		  size_t size);
+
+/* For `open`: the largest io_size of `count` backends. */
+size_t backend_most_memory(struct backend *const *backends, unsigned count);
+
 /* 0 or -errno, logged. */
 int backend_open(struct backend **backend, const struct ul_device *dev);
 void backend_close(struct backend *backend);
+
+/* Must it be waited for, where there is a lane? */
+static inline bool backend_waits(const struct backend *backend)
+{
+	return backend->ops->start && !backend->prompt;
+}
+
+/*
+ * Have `backend` serve `req` in the way that suits it and `lane`; NULL: now. 0 or -errno, or
+ * BACKEND_LATER, and then io->end is called once.
+ */
+static inline int backend_ask(struct backend *backend, struct lane *lane, const struct ul_req *req,
+			      struct backend_io *io)
+{
+	if (!lane || !backend_waits(backend))
+		return backend->ops->serve(backend, lane, req);
+	return backend->ops->start(backend, lane, req, io);
+}
 
 static inline uint64_t backend_offset(const struct ul_req *req)
 {

@@ -19,30 +19,32 @@
 #include "file.h"
 #include "log.h"
 
-static int open_path(const struct ul_device *dev, int extra_flags, int *fd)
+static int open_path(const struct ul_device *dev, const struct ul_backing_spec *spec,
+		     int extra_flags, int *fd)
 {
-	int flags = O_CLOEXEC | (dev->read_only ? O_RDONLY : O_RDWR) | extra_flags;
+	int flags = O_CLOEXEC | (spec->read_only ? O_RDONLY : O_RDWR) | extra_flags;
 
 	/* Without a cache to flush the client counts on every answered write being durable. */
 	if (!dev->volatile_cache)
 		flags |= O_DSYNC;
-	*fd = open(dev->path, flags);
+	*fd = open(spec->path, flags);
 	if (*fd >= 0)
 		return 0;
-	log_error("ublk.file(\"%s\"): %s%s", dev->path, extra_flags ? "direct: " : "",
+	log_error("ublk.file(\"%s\"): %s%s", spec->path, extra_flags ? "direct: " : "",
 		  strerror(errno));
 	return -errno;
 }
 
-static int open_disk(const struct ul_device *dev, int *fd, struct stat *st)
+static int open_disk(const struct ul_device *dev, const struct ul_backing_spec *spec, int *fd,
+		     struct stat *st)
 {
-	int ret = open_path(dev, 0, fd);
+	int ret = open_path(dev, spec, 0, fd);
 
 	if (ret)
 		return ret;
 	if (fstat(*fd, st) == 0 && (S_ISREG(st->st_mode) || S_ISBLK(st->st_mode)))
 		return 0;
-	log_error("ublk.file(\"%s\"): neither a file nor a block device", dev->path);
+	log_error("ublk.file(\"%s\"): neither a file nor a block device", spec->path);
 	close(*fd);
 	return -EINVAL;
 }
@@ -55,26 +57,30 @@ static int host_size(int fd, const struct stat *st, uint64_t *size)
 	return 0;
 }
 
-static int file_probe(struct ul_device *dev)
+static int file_probe(struct ul_device *dev, struct ul_backing_spec *spec)
 {
 	uint32_t block = dev->logical_block_size ? dev->logical_block_size : 512;
 	struct stat st = { 0 };
 	uint64_t size;
 	int fd;
-	int ret = open_disk(dev, &fd, &st);
+	int ret;
 
+	if (spec->size != 0) /* whether it has as much is seen when it is opened */
+		return 0;
+	ret = open_disk(dev, spec, &fd, &st);
 	if (ret)
 		return ret;
 	ret = host_size(fd, &st, &size);
 	close(fd);
 	if (ret) {
-		log_error("ublk.file(\"%s\"): cannot tell its size: %s", dev->path, strerror(-ret));
+		log_error("ublk.file(\"%s\"): cannot tell its size: %s", spec->path,
+			  strerror(-ret));
 		return ret;
 	}
-	dev->size = (double)(size / block * block); /* a last partial block cannot be reached */
-	if (dev->size == 0) {
+	spec->size = (double)(size / block * block); /* a last partial block cannot be reached */
+	if (spec->size == 0) {
 		log_error("ublk.file(\"%s\"): it is empty; make it with `truncate -s SIZE`",
-			  dev->path);
+			  spec->path);
 		return -EINVAL;
 	}
 	return 0;
@@ -93,9 +99,10 @@ static void read_alignment(struct file *file)
 	}
 }
 
-static int add_direct(struct file *file, const struct ul_device *dev)
+static int add_direct(struct file *file, const struct ul_device *dev,
+		      const struct ul_backing_spec *spec)
 {
-	int ret = open_path(dev, O_DIRECT, &file->base.files[FILE_DIRECT]);
+	int ret = open_path(dev, spec, O_DIRECT, &file->base.files[FILE_DIRECT]);
 
 	if (ret)
 		return ret;
@@ -113,10 +120,10 @@ static bool in_memory(int fd)
 }
 
 /* Data goes to and from the driver by one copy then. Without it, by two. */
-static void map(struct file *file, const struct ul_device *dev)
+static void map(struct file *file, const struct ul_backing_spec *spec)
 {
-	size_t size = (size_t)dev->size;
-	int prot = dev->read_only ? PROT_READ : PROT_READ | PROT_WRITE;
+	size_t size = (size_t)spec->size;
+	int prot = spec->read_only ? PROT_READ : PROT_READ | PROT_WRITE;
 	void *mapping = mmap(NULL, size, prot, MAP_SHARED | MAP_NORESERVE,
 			     file->base.files[FILE_CACHED], 0);
 
@@ -126,12 +133,13 @@ static void map(struct file *file, const struct ul_device *dev)
 	file->map_size = size;
 }
 
-static int set_up(struct file *file, const struct ul_device *dev)
+static int set_up(struct file *file, const struct ul_device *dev,
+		  const struct ul_backing_spec *spec)
 {
 	int *fd = &file->base.files[FILE_CACHED];
 	struct stat st = { 0 };
 	uint64_t size;
-	int ret = open_disk(dev, fd, &st);
+	int ret = open_disk(dev, spec, fd, &st);
 
 	if (ret)
 		return ret;
@@ -140,15 +148,15 @@ static int set_up(struct file *file, const struct ul_device *dev)
 	file->block_device = S_ISBLK(st.st_mode);
 	file->durable = !dev->volatile_cache;
 	ret = host_size(*fd, &st, &size);
-	if (ret == 0 && (double)size < dev->size) {
+	if (ret == 0 && (double)size < spec->size) {
 		log_error("ublk.file(\"%s\"): it has %llu bytes, the device is to have %.0f",
-			  dev->path, (unsigned long long)size, dev->size);
+			  spec->path, (unsigned long long)size, spec->size);
 		ret = -EINVAL;
 	}
-	if (ret == 0 && dev->direct)
-		ret = add_direct(file, dev);
+	if (ret == 0 && spec->direct)
+		ret = add_direct(file, dev, spec);
 	if (ret == 0 && file->base.prompt)
-		map(file, dev);
+		map(file, spec);
 	return ret;
 }
 
@@ -163,18 +171,20 @@ static void file_close(struct backend *backend)
 	free(backend);
 }
 
-static int file_open(struct backend **backend, const struct ul_device *dev)
+static int file_open(struct backend **backend, const struct ul_device *dev,
+		     const struct ul_backing_spec *spec, struct backend *const *children)
 {
 	struct file *file = calloc(1, sizeof(*file));
 	int ret;
 
+	(void)children;
 	if (!file) {
 		log_error("out of memory");
 		return -ENOMEM;
 	}
 	file->base.ops = &backend_file_ops;
 	file->base.fixed = true;
-	ret = set_up(file, dev);
+	ret = set_up(file, dev, spec);
 	if (ret) {
 		file_close(&file->base);
 		return ret;
@@ -184,6 +194,7 @@ static int file_open(struct backend **backend, const struct ul_device *dev)
 }
 
 const struct backend_ops backend_file_ops = {
+	.name = "file",
 	.probe = file_probe,
 	.open = file_open,
 	.serve = file_serve,

@@ -20,11 +20,14 @@ struct backend_mem {
 	size_t page;
 };
 
-static int mem_open(struct backend **backend, const struct ul_device *dev)
+static int mem_open(struct backend **backend, const struct ul_device *dev,
+		    const struct ul_backing_spec *spec, struct backend *const *children)
 {
 	struct backend_mem *mem = calloc(1, sizeof(*mem));
 	void *data;
 
+	(void)dev;
+	(void)children;
 	if (!mem) {
 		log_error("out of memory");
 		return -ENOMEM;
@@ -32,7 +35,7 @@ static int mem_open(struct backend **backend, const struct ul_device *dev)
 	mem->base.ops = &backend_mem_ops;
 	mem->base.lazy = true;
 	mem->page = (size_t)sysconf(_SC_PAGESIZE);
-	mem->size = (size_t)dev->size;
+	mem->size = (size_t)spec->size;
 	data = mmap(NULL, mem->size, PROT_READ | PROT_WRITE,
 		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (data == MAP_FAILED) {
@@ -102,6 +105,7 @@ static void mem_close(struct backend *backend)
 }
 
 const struct backend_ops backend_mem_ops = {
+	.name = "mem",
 	.open = mem_open,
 	.serve = mem_serve,
 	.close = mem_close,

@@ -6,11 +6,14 @@
  */
 #include "backend.h"
 
-static int null_open(struct backend **backend, const struct ul_device *dev)
+static int null_open(struct backend **backend, const struct ul_device *dev,
+		     const struct ul_backing_spec *spec, struct backend *const *children)
 {
 	static struct backend null = { .ops = &backend_null_ops, .lazy = true, .fixed = true };
 
 	(void)dev;
+	(void)spec;
+	(void)children;
 	*backend = &null;
 	return 0;
 }
@@ -29,6 +32,7 @@ static void null_close(struct backend *backend)
 }
 
 const struct backend_ops backend_null_ops = {
+	.name = "null",
 	.open = null_open,
 	.serve = null_serve,
 	.close = null_close,

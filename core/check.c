@@ -108,8 +108,9 @@ static int open_script(struct check *c)
 	if (ret == 0)
 		ret = params_complete(&c->dev, c->name);
 	c->run = c->dev;
-	if (c->run.backing == UL_BACKING_FILE)
-		c->run.backing = UL_BACKING_MEM;
+	for (uint32_t i = 0; i < c->run.backings; i++)
+		if (c->run.backing[i].kind == UL_BACKING_FILE)
+			c->run.backing[i].kind = UL_BACKING_MEM;
 	if (ret == 0)
 		ret = below_open(c);
 	return ret == -EINVAL ? -ENOEXEC : ret; /* -EINVAL is kept for wrong key=value words */
@@ -131,7 +132,7 @@ static enum workload_server server_of(const struct check *c, const struct ul_req
 {
 	if (!c->reached[req->tag])
 		return WORKLOAD_SCRIPT;
-	return c->run.backing == UL_BACKING_NULL ? WORKLOAD_NOBODY : WORKLOAD_BACKING;
+	return backend_has(&c->run, UL_BACKING_NULL) ? WORKLOAD_NOBODY : WORKLOAD_BACKING;
 }
 
 static void request_done(void *arg, const struct ul_req *req, const uint8_t *data, int32_t result)
@@ -170,7 +171,7 @@ static int open_workload(struct check *c)
 		/* As the block layer does: without a cache there is nothing to flush. */
 		.flush = c->dev.volatile_cache,
 		.fua = c->dev.volatile_cache && c->dev.fua,
-		.zeroed = c->run.backing == UL_BACKING_MEM,
+		.zeroed = !backend_has(&c->run, UL_BACKING_NULL),
 	};
 	int ret = workload_open(&c->workload, &config);
 
@@ -229,7 +230,8 @@ static int measure_costs(struct check *c)
 	int ret;
 
 	log_set_limit(0); /* the script has said what it has to say */
-	null.backing = UL_BACKING_NULL;
+	null.backings = 1;
+	null.backing[0] = (struct ul_backing_spec){ .kind = UL_BACKING_NULL };
 	null.op_mask = 0;
 	ret = backend_open(&backend, &null);
 	if (ret == 0)

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "backend.h"
 #include "log.h"
 #include "stats_json.h"
 
@@ -63,16 +64,33 @@ static json_t *wrong_json(const struct workload_result *result)
 	return list;
 }
 
+/* The paths of its backings, as in `a.img, b.img`: how many there are. */
+static int list_files(const struct ul_device *dev, char *text, size_t size)
+{
+	int count = 0;
+
+	*text = '\0';
+	for (uint32_t i = 0; i < dev->backings; i++) {
+		size_t used = strlen(text);
+
+		if (dev->backing[i].kind == UL_BACKING_FILE)
+			snprintf(text + used, size - used, "%s%s", count++ ? ", " : "",
+				 dev->backing[i].path);
+	}
+	return count;
+}
+
 static json_t *device_json(const struct check *c)
 {
-	static const char *const backings[] = { "null", "mem", "file" };
-	bool file = c->dev.backing == UL_BACKING_FILE;
+	char backing[256], files[1024];
+	int count = list_files(&c->dev, files, sizeof(files));
 
-	return json_pack("{s:I, s:I, s:I, s:I, s:s, s:s?, s:b}", "size", (json_int_t)c->dev.size,
-			 "block_size", (json_int_t)c->dev.logical_block_size, "depth",
-			 (json_int_t)c->dev.depth, "queues", (json_int_t)c->dev.queues, "backing",
-			 backings[c->run.backing], "file", file ? c->dev.path : NULL, "read_only",
-			 c->dev.read_only);
+	backend_text(&c->run, c->run.backing, backing, sizeof(backing));
+	return json_pack("{s:I, s:I, s:I, s:I, s:s, s:s?, s:i, s:b}", "size",
+			 (json_int_t)c->dev.size, "block_size",
+			 (json_int_t)c->dev.logical_block_size, "depth", (json_int_t)c->dev.depth,
+			 "queues", (json_int_t)c->dev.queues, "backing", backing, "file",
+			 count ? files : NULL, "files", count, "read_only", c->dev.read_only);
 }
 
 /* What a layer did, and the mistakes of its functions. */

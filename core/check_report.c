@@ -81,8 +81,10 @@ static void print_head(const json_t *root)
 		printf("  one queue of its %lld was tried: each runs the script for itself\n",
 		       number(device, "queues"));
 	if (*text(device, "file"))
-		printf("  %s was left alone: memory of its size took its place\n",
-		       text(device, "file"));
+		printf("  %s %s\n", text(device, "file"),
+		       number(device, "files") > 1
+			       ? "were left alone: memory of their sizes took their place"
+			       : "was left alone: memory of its size took its place");
 }
 
 /* The names that they hold or wait for come with them, the commonest first. */

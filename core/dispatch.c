@@ -324,14 +324,20 @@ static void account(struct dispatch *d)
 	d->fresh_ops = 0;
 }
 
-static struct dispatch_io *open_below(struct dispatch *d)
+static int open_below(struct dispatch *d)
 {
 	uint32_t slots = shared(d)->depth + shared(d)->tasks;
-	struct dispatch_io *below = calloc(slots, sizeof(*below));
+	size_t size = d->config.backend->io_size;
 
-	for (uint32_t i = 0; below && i < slots; i++)
-		below[i].dispatch = d;
-	return below;
+	d->below = calloc(slots, sizeof(*d->below));
+	d->memory = size ? calloc(slots, size) : NULL;
+	if (!d->below || (size && !d->memory))
+		return -ENOMEM;
+	for (uint32_t i = 0; i < slots; i++) {
+		d->below[i].dispatch = d;
+		d->below[i].io.memory = size ? (uint8_t *)d->memory + i * size : NULL;
+	}
+	return 0;
 }
 
 int dispatch_open(struct dispatch *d, const struct dispatch_config *config)
@@ -347,14 +353,15 @@ int dispatch_open(struct dispatch *d, const struct dispatch_config *config)
 	d->brings = d->lazy && !backend->lazy && !fixed;
 	if (!lane || !backend->ops->start || (backend->prompt && !fixed))
 		return 0;
-	d->below = open_below(d);
-	return d->below ? 0 : -ENOMEM;
+	return open_below(d);
 }
 
 void dispatch_close(struct dispatch *d)
 {
 	free(d->below);
+	free(d->memory);
 	d->below = NULL;
+	d->memory = NULL;
 }
 
 void dispatch_round(struct dispatch *d, unsigned count)

@@ -93,7 +93,7 @@ static int ask(struct backend_io *io, unsigned sqe_flags)
 	if (in_pages(io))
 		ret = lane_pages(io->lane, io->req->tag);
 	if (ret == 0)
-		ret = lane_start(io->lane, &io->op, way, &sqe);
+		ret = lane_start(io->lane, &io->op, io->backend->first_file + way, &sqe);
 	return ret ? ret : BACKEND_LATER;
 }
 

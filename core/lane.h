@@ -15,8 +15,8 @@
 
 #include "api.h"
 
-/* Registered file 0 of a queue's ring is the queue's device; the backend's follow. */
-enum { LANE_FIRST_FILE = 1, LANE_FILES = 16 };
+/* Registered file 0 of a queue's ring is the queue's device; the backend's follow, two of each. */
+enum { LANE_FIRST_FILE = 1, LANE_FILES = 2 * UL_BACKINGS };
 
 /* One operation of the host, in memory of who asked for it, until `done` is called. */
 struct lane_op {

@@ -249,6 +249,7 @@ static void serve(struct rig *rig, struct script *script, struct stats *stats,
 
 	run = (struct run){ .rig = rig, .answers = answers, .stage = STAGE_RUN };
 	t = run.transport = open_transport(&run);
+	need(backend_probe(rig->device, "test.lua") == 0, "backend_probe");
 	need(backend_open(&backend, rig->device) == 0, "backend_open");
 	if (rig_lazy)
 		make_lazy(&run, t);
@@ -292,7 +293,8 @@ void rig_run(struct rig *rig)
 		answers[i] = (struct rig_answer){ .result = INT32_MAX };
 	memset(&stats, 0, sizeof(stats));
 	memset(&device, 0, sizeof(device));
-	device.backing = UL_BACKING_MEM;
+	device.backings = 1;
+	device.backing[0].kind = UL_BACKING_MEM;
 	rig->answers = answers;
 	rig->device = &device;
 	rig->stats = &stats;

@@ -62,7 +62,7 @@ struct rig {
 
 	int load; /* of script_open; when it is not 0 nothing has run */
 	const struct rig_answer *answers;
-	const struct ul_device *device; /* as the script says it, but for its size */
+	struct ul_device *device; /* as the script says it, but for its size */
 	const struct stats *stats;
 	int end; /* what reap said at the end */
 	unsigned faults;

@@ -8,6 +8,7 @@ struct slow {
 	struct backend base;
 	struct backend *real;
 	struct lane_op *asked; /* the newest first */
+	int (*fails)(const struct ul_req *req);
 };
 
 static struct backend_io *io_of(struct lane_op *op)
@@ -34,6 +35,14 @@ static int slow_start(struct backend *backend, struct lane *lane, const struct u
 	return BACKEND_LATER;
 }
 
+static int slow_serve(struct backend *backend, struct lane *lane, const struct ul_req *req)
+{
+	struct slow *slow = (struct slow *)backend;
+	int ret = slow->fails ? slow->fails(req) : 0;
+
+	return ret ? ret : slow->real->ops->serve(slow->real, lane, req);
+}
+
 static void slow_close(struct backend *backend)
 {
 	backend_close(((struct slow *)backend)->real);
@@ -42,7 +51,12 @@ static void slow_close(struct backend *backend)
 
 struct backend *slow_open(struct backend *real)
 {
-	static const struct backend_ops ops = { .start = slow_start, .close = slow_close };
+	static const struct backend_ops ops = {
+		.name = "slow",
+		.serve = slow_serve,
+		.start = slow_start,
+		.close = slow_close,
+	};
 	struct slow *slow = calloc(1, sizeof(*slow));
 
 	if (!slow)
@@ -50,6 +64,11 @@ struct backend *slow_open(struct backend *real)
 	slow->base.ops = &ops;
 	slow->real = real;
 	return &slow->base;
+}
+
+void slow_fail(struct backend *backend, int (*fails)(const struct ul_req *req))
+{
+	((struct slow *)backend)->fails = fails;
 }
 
 void slow_tick(struct backend *backend)
@@ -61,6 +80,6 @@ void slow_tick(struct backend *backend)
 		struct backend_io *io = io_of(op);
 
 		slow->asked = op->next;
-		lane_end(io->lane, op, slow->real->ops->serve(slow->real, io->lane, io->req));
+		lane_end(io->lane, op, slow_serve(backend, io->lane, io->req));
 	}
 }

@@ -10,5 +10,8 @@
 /* Over `real`, which it closes. */
 struct backend *slow_open(struct backend *real);
 
+/* From now on a request fails with what `fails` says of it, if that is not 0. */
+void slow_fail(struct backend *slow, int (*fails)(const struct ul_req *req));
+
 /* Do what it was asked for before now. */
 void slow_tick(struct backend *slow);

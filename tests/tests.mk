@@ -10,8 +10,11 @@ UNIT_NAMES := $(filter-out support,$(patsubst tests/unit/%.c,%,$(wildcard tests/
 UNIT_TESTS := $(UNIT_NAMES:%=$(TEST_DIR)/unit_%)
 LUA_TESTS  := $(patsubst tests/lua/%.lua,$(TEST_DIR)/lua_%,$(wildcard tests/lua/*.lua))
 SIM_TESTS  := $(patsubst tests/sim/%.bats,$(TEST_DIR)/sim_%,$(wildcard tests/sim/*.bats))
+# What the unit tests share.
+RIG          := rig slow exercise trees
 TEST_OBJECTS := $(patsubst tests/%.c,$(TEST_DIR)/%.o,$(wildcard tests/unit/*.c) \
-                tests/rig.c tests/slow.c tests/lua/host.c tests/soak/stacks.c)
+                tests/lua/host.c tests/soak/stacks.c \
+                $(RIG:%=tests/%.c))
 
 # LuaJIT's code is not instrumented, so nothing of it can be mistaken for a leak: no suppressions.
 SAN_ENV_address   := ASAN_OPTIONS=detect_leaks=1:detect_stack_use_after_return=1 \
@@ -37,7 +40,7 @@ WRAP_backend_mem := mmap
 WRAP_file_start  := lane_start lane_pages lane_fetch lane_store file_serve
 
 $(UNIT_TESTS): $(TEST_DIR)/unit_%: $(TEST_DIR)/unit/%.o $(TEST_DIR)/unit/support.o \
-		$(TEST_DIR)/rig.o $(TEST_DIR)/slow.o $(SHARED) core/exports.list
+		$(RIG:%=$(TEST_DIR)/%.o) $(SHARED) core/exports.list
 	$(call say,LD,$@)
 	$(Q)$(CC) $(ALL_LDFLAGS) $(addprefix -Wl$(COMMA)--wrap=,$(WRAP_$*)) -o $@ \
 		$(filter %.o,$^) -lcmocka $(ALL_LIBS)

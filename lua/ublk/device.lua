@@ -2,8 +2,8 @@
 -- The table that a script returns: checks each field's kind, and tells C about
 -- it in a struct ul_device. Ranges are checked by core/params.c. Errors are
 -- plain strings that name the field.
-local ffi = require "ffi"
 local C = require "ublk.ffi"
+local backings = require "ublk.backings"
 local layers = require "ublk.layers"
 local mistakes = require "ublk.mistakes"
 local text = require "ublk.text"
@@ -98,32 +98,15 @@ local fields = {
   mode = { "mode", mode },
 }
 
-local Backing = {}
-Backing.__index = Backing
-
---- A backing as ublk.mem() and its like make it: a kind of enum ul_backing; of a file, its path
--- and whether it goes past the page cache.
-function M.backing(kind, path, direct)
-  return setmetatable({ kind = kind, path = path, direct = direct }, Backing)
-end
-
-local function is_backing(value) return getmetatable(value) == Backing end
-
 -- Another device below this one.
-local function is_device(value) return type(value) == "table" and not is_backing(value) end
+local function is_device(value) return type(value) == "table" and not backings.is_backing(value) end
 
 local function set_backing(c, backing)
-  if not is_backing(backing) then
+  if not backings.is_backing(backing) then
     text.refuse("backing", backing,
       "ublk.mem(), ublk.file(PATH), ublk.null() or a device's table")
   end
-  c.backing = backing.kind
-  if backing.path then
-    if #backing.path >= ffi.sizeof(c.path) then
-      text.refuse("backing", backing.path, "a shorter path")
-    end
-    c.path, c.direct = backing.path, backing.direct and 1 or 0
-  end
+  backings.place(c, backing)
 end
 
 local function known_fields()
@@ -205,10 +188,10 @@ function M.describe(device, c)
   c.volatile_cache, c.fua = true, true
   c.max_discard, c.max_write_zeroes = C.UL_MAX_DISCARD, C.UL_MAX_DISCARD
   c.partition_scan = true
-  -- Memory: it keeps what is written, and a script that serves all itself does not pay for it.
-  c.backing = C.UL_BACKING_MEM
   check_descent(device)
   set_fields(c, device)
+  -- Memory: it keeps what is written, and a script that serves all itself does not pay for it.
+  if c.backings == 0 then set_backing(c, backings.mem()) end
   local stack = layers.stack(device, is_device)
   set_interest(c, stack)
   return stack

@@ -1,9 +1,9 @@
 -- SPDX-License-Identifier: MIT
 -- What a script gets from `require "ublk"`.
 local C = require "ublk.ffi"
+local backings = require "ublk.backings"
 local context = require "ublk.context"
 local counters = require "ublk.counters"
-local device = require "ublk.device"
 local layers = require "ublk.layers"
 local options = require "ublk.options"
 local random = require "ublk.random"
@@ -18,32 +18,9 @@ local ublk = {}
 --- Declare the script's key=value options; see options.lua.
 ublk.options = options.declare
 
---- Backings. mem: sparse memory, empty at start. null: writes vanish, reads give anything.
-function ublk.mem() return device.backing(C.UL_BACKING_MEM) end
-
-function ublk.null() return device.backing(C.UL_BACKING_NULL) end
-
-local function file_options(how)
-  if how ~= nil and type(how) ~= "table" then
-    error("ublk.file: its options are a table, as in { direct = true }", 3)
-  end
-  return how or {}
-end
-
---- file: a file or block device of the host; its size is the device's unless the device says one.
--- how: { direct = true } goes past the host's page cache, but for requests not aligned for it.
-function ublk.file(path, how)
-  if type(path) ~= "string" or path == "" then error("ublk.file needs a path", 2) end
-  local direct = false
-  for name, value in pairs(file_options(how)) do
-    if name ~= "direct" or type(value) ~= "boolean" then
-      error(("ublk.file: option %s = %s: there is direct = true or false"):format(
-        tostring(name), text.show(value)), 2)
-    end
-    direct = value
-  end
-  return device.backing(C.UL_BACKING_FILE, path, direct)
-end
+--- Backings; see backings.lua.
+ublk.mem, ublk.null, ublk.file = backings.mem, backings.null, backings.file
+ublk.stripe = backings.stripe
 
 --- Random numbers of the device's seed; as math.random.
 ublk.random = random.random

@@ -90,7 +90,8 @@ int case_open(struct bench_case *c, const struct subject *subject, unsigned batc
 	ret = open_script(c);
 	if (ret)
 		return ret;
-	c->device.backing = UL_BACKING_NULL; /* faulty.lua's memory would be measured too */
+	c->device.backings = 1; /* faulty.lua's memory would be measured too */
+	c->device.backing[0] = (struct ul_backing_spec){ .kind = UL_BACKING_NULL };
 	ret = backend_open(&c->backend, &c->device);
 	if (ret == 0)
 		ret = open_transport(c);

@@ -103,7 +103,7 @@ function M.test_what_is_not_said_is_left_open()
   lu.assertEquals(c.op_mask, 0)
   lu.assertEquals(c.read_only, 0)
   -- Memory, which keeps what is written.
-  lu.assertEquals(c.backing, C.UL_BACKING_MEM)
+  lu.assertEquals(c.backing[0].kind, C.UL_BACKING_MEM)
   -- A disk with a cache, so that flushes come.
   lu.assertEquals(c.volatile_cache, 1)
   lu.assertEquals(c.fua, 1)
@@ -116,17 +116,17 @@ function M.test_what_is_not_said_is_left_open()
 end
 
 function M.test_backings_are_told_by_kind_and_path()
-  lu.assertEquals(describe({ backing = ublk.mem() }).backing, C.UL_BACKING_MEM)
-  lu.assertEquals(describe({ backing = ublk.null() }).backing, C.UL_BACKING_NULL)
+  lu.assertEquals(describe({ backing = ublk.mem() }).backing[0].kind, C.UL_BACKING_MEM)
+  lu.assertEquals(describe({ backing = ublk.null() }).backing[0].kind, C.UL_BACKING_NULL)
   local c = describe { backing = ublk.file "/x/disk.img" }
-  lu.assertEquals(c.backing, C.UL_BACKING_FILE)
-  lu.assertEquals(ffi.string(c.path), "/x/disk.img")
-  lu.assertEquals(c.direct, 0)
+  lu.assertEquals(c.backing[0].kind, C.UL_BACKING_FILE)
+  lu.assertEquals(ffi.string(c.backing[0].path), "/x/disk.img")
+  lu.assertEquals(c.backing[0].direct, 0)
 end
 
 function M.test_a_file_may_go_past_the_page_cache()
-  lu.assertEquals(describe({ backing = ublk.file("/x", { direct = true }) }).direct, 1)
-  lu.assertEquals(describe({ backing = ublk.file("/x", { direct = false }) }).direct, 0)
+  lu.assertEquals(describe({ backing = ublk.file("/x", { direct = true }) }).backing[0].direct, 1)
+  lu.assertEquals(describe({ backing = ublk.file("/x", { direct = false }) }).backing[0].direct, 0)
   for options, expected in pairs {
     [true] = "ublk.file: its options are a table, as in { direct = true }",
     [{ direct = 1 }] = "ublk.file: option direct = 1: there is direct = true or false",
@@ -136,9 +136,49 @@ function M.test_a_file_may_go_past_the_page_cache()
   end
 end
 
+function M.test_backings_over_others_become_a_list()
+  local c = describe { backing = ublk.stripe{ ublk.mem "1M",
+    ublk.stripe{ ublk.null(), ublk.file "/x", chunk = 512 } } }
+  local found = {}
+  for i = 0, c.backings - 1 do
+    local spec = c.backing[i]
+    local first = spec.children > 0 and spec.child
+    found[i + 1] = { spec.kind, spec.size, spec.block, first, spec.children }
+  end
+  lu.assertEquals(found, {
+    { C.UL_BACKING_STRIPE, 0, 65536, 1, 2 },
+    { C.UL_BACKING_MEM, 2 ^ 20, 0, false, 0 },
+    { C.UL_BACKING_STRIPE, 0, 512, 3, 2 },
+    { C.UL_BACKING_NULL, 0, 0, false, 0 },
+    { C.UL_BACKING_FILE, 0, 0, false, 0 },
+  })
+end
+
+function M.test_what_cannot_lie_over_others_is_refused()
+  for expected, legs in pairs {
+    ["needs a list of backings, as in ublk.stripe{ ublk.mem(), ublk.mem() }"] = ublk.mem(),
+    ["needs two backings at least"] = { ublk.mem() },
+    ['[2] = "b.img": needs ublk.mem(), ublk.file(PATH) or another backing'] =
+      { ublk.mem(), "b.img" },
+    ['unknown option "chnk"'] = { ublk.mem(), ublk.mem(), chnk = 1 },
+    ['chunk = 1000: needs a multiple of 512 bytes, at most 1G, as "64K"'] =
+      { ublk.mem(), ublk.mem(), chunk = 1000 },
+  } do
+    local function make()
+      local _ = ublk.stripe(legs)
+    end
+    lu.assertErrorMsgContains("device.lua:", make)
+    lu.assertErrorMsgContains(expected, make)
+  end
+  lu.assertErrorMsgContains('ublk.mem: size = "x": needs a multiple of 512 bytes', ublk.mem, "x")
+  local legs = {}
+  for i = 1, 32 do legs[i] = ublk.mem() end
+  lu.assertStrContains(refused { backing = ublk.stripe(legs) }, "more than 32 backings")
+end
+
 function M.test_a_path_must_fit()
   local longest = ("x"):rep(4095)
-  lu.assertEquals(ffi.string(describe({ backing = ublk.file(longest) }).path), longest)
+  lu.assertEquals(ffi.string(describe({ backing = ublk.file(longest) }).backing[0].path), longest)
   lu.assertStrContains(refused { backing = ublk.file(longest .. "x") }, "a shorter path")
 end
 
@@ -212,9 +252,11 @@ end
 -- As C's fields are read, so are functions and ranges: those of a metatable are the disk's.
 function M.test_fields_may_come_from_a_metatable()
   local function like(base, own) return setmetatable(own or {}, { __index = base }) end
-  local base = { size = "1M", fua = false, read = print, backing = like { backing = ublk.null() } }
+  local base = { size = "1M", fua = false, read = print,
+    backing = like { backing = ublk.null() } }
   local c = describe(like(base, { size = "2M" }))
-  lu.assertEquals({ c.size, c.fua, c.op_mask, c.backing }, { 2 ^ 21, 0, 1, C.UL_BACKING_NULL })
+  lu.assertEquals({ c.size, c.fua, c.op_mask, c.backing[0].kind }, { 2 ^ 21, 0, 1,
+    C.UL_BACKING_NULL })
   lu.assertStrContains(refused(like { size = "1X" }), 'size = "1X": needs')
   lu.assertStrContains(refused(like { on_error = "EFOO" }), 'on_error = "EFOO": needs')
 end

@@ -65,7 +65,7 @@ function M.test_a_backing_with_functions_is_below_all_layers()
   local list = {}
   for i, layer in ipairs(stack) do list[i] = layer.name end
   lu.assertEquals(list, { "device", "a", "backing", "x", "deep" })
-  lu.assertEquals(c.backing, C.UL_BACKING_NULL)
+  lu.assertEquals(c.backing[0].kind, C.UL_BACKING_NULL)
   lu.assertIs(stack[3].write, f)
   lu.assertNil(stack[3].read)
 end

@@ -151,6 +151,16 @@ liar() {
   [ "$(sha256sum <disk.img)" = "$before" ]
 }
 
+@test "backings over others are tried out, and their files left alone" {
+  truncate -s 8M a.img
+  truncate -s 9M b.img
+  echo 'local ublk = require "ublk"
+    return { backing = ublk.stripe{ ublk.file "a.img", ublk.file "b.img" } }' >stripe.lua
+  says 0 "a.img, b.img were left alone: memory of their sizes took their place" stripe.lua
+  finds '.ok and (.device | .backing == "stripe(mem, mem)" and .size == 16777216)' stripe.lua
+  [ "$(stat -c %b a.img b.img)" = $'0\n0' ]
+}
+
 @test "what the script prints goes to stderr, and not on for ever" {
   echo 'print "loud" io.write "bare" return { size = "1M", read = function() print "here" end }' \
     >loud.lua

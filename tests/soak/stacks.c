@@ -197,9 +197,12 @@ static int open_life(struct life *life)
 	if (ret)
 		return ret;
 	plan(life);
-	life->dev.backing = UL_BACKING_MEM;
+	life->dev.backings = 1;
+	life->dev.backing[0] = (struct ul_backing_spec){ .kind = UL_BACKING_MEM };
 	life->base.ops = &below_ops;
-	ret = backend_open(&life->real, &life->dev);
+	ret = backend_probe(&life->dev, "stacks.lua");
+	if (ret == 0)
+		ret = backend_open(&life->real, &life->dev);
 	if (ret == 0)
 		ret = open_workload(life);
 	if (ret)

@@ -21,9 +21,12 @@ static _Alignas(4096) uint8_t buffer[MOST];
 
 static struct ul_device describe(const char *path, double size)
 {
-	struct ul_device dev = { .size = size, .backing = UL_BACKING_FILE, .volatile_cache = 1 };
+	struct ul_device dev = { .size = size,
+				 .backings = 1,
+				 .backing = { { .kind = UL_BACKING_FILE } },
+				 .volatile_cache = 1 };
 
-	snprintf(dev.path, sizeof(dev.path), "%s", path);
+	snprintf(dev.backing[0].path, sizeof(dev.backing[0].path), "%s", path);
 	return dev;
 }
 
@@ -50,6 +53,7 @@ static struct backend *open_file(void)
 	struct ul_device dev = describe(make_file(BYTES), BYTES);
 	struct backend *backend;
 
+	assert_int_equal(backend_probe(&dev, "test.lua"), 0);
 	assert_int_equal(backend_open(&backend, &dev), 0);
 	return backend;
 }
@@ -224,6 +228,7 @@ static void a_read_only_device_cannot_write(void **state)
 	struct backend *backend;
 
 	dev.read_only = 1;
+	assert_int_equal(backend_probe(&dev, "test.lua"), 0);
 	assert_int_equal(backend_open(&backend, &dev), 0);
 	assert_int_equal(serve(backend, UL_OP_READ, 0, 512, 0), 0);
 	assert_int_equal(serve(backend, UL_OP_WRITE, 0, 512, 0), -EBADF);
@@ -236,7 +241,8 @@ static void a_direct_file_takes_every_request(void **state)
 	struct ul_device dev = describe(make_file(BYTES), BYTES);
 	struct backend *backend;
 
-	dev.direct = 1;
+	dev.backing[0].direct = 1;
+	assert_int_equal(backend_probe(&dev, "test.lua"), 0);
 	assert_int_equal(backend_open(&backend, &dev), 0);
 	assert_int_equal(backend->file_count, 2);
 	memset(buffer, 0x55, sizeof(buffer));

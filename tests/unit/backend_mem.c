@@ -45,9 +45,12 @@ static void assert_holds(struct backend *backend, uint64_t offset, uint32_t leng
 
 static struct backend *open_mem(double size)
 {
-	struct ul_device dev = { .size = size, .backing = UL_BACKING_MEM };
+	struct ul_device dev = { .size = size,
+				 .backings = 1,
+				 .backing = { { .kind = UL_BACKING_MEM } } };
 	struct backend *backend;
 
+	assert_int_equal(backend_probe(&dev, "test.lua"), 0);
 	assert_int_equal(backend_open(&backend, &dev), 0);
 	return backend;
 }
@@ -181,11 +184,14 @@ static void a_terabyte_costs_what_is_stored_in_it(void **state)
 
 static void more_than_the_address_space_is_refused(void **state)
 {
-	struct ul_device dev = { .size = 9007199254740992.0, .backing = UL_BACKING_MEM };
+	struct ul_device dev = { .size = 9007199254740992.0,
+				 .backings = 1,
+				 .backing = { { .kind = UL_BACKING_MEM } } };
 	struct backend *backend;
 	const char *log;
 	int ret;
 
+	assert_int_equal(backend_probe(&dev, "test.lua"), 0);
 	log_begin();
 	ret = backend_open(&backend, &dev);
 	log = log_end();
@@ -196,7 +202,7 @@ static void more_than_the_address_space_is_refused(void **state)
 
 static void a_size_is_needed(void **state)
 {
-	struct ul_device dev = { .backing = UL_BACKING_MEM };
+	struct ul_device dev = { .backings = 1, .backing = { { .kind = UL_BACKING_MEM } } };
 	const char *log;
 	int ret;
 

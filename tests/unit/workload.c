@@ -73,6 +73,7 @@ static struct workload_result run_over(struct ul_device *dev, const struct workl
 	assert_non_null(stats);
 	block = cfg->block;
 	assert_int_equal(workload_open(&workload, cfg), 0);
+	assert_int_equal(backend_probe(dev, "test.lua"), 0);
 	assert_int_equal(backend_open(&backend, dev), 0);
 	assert_int_equal(simulate_open(&sim, dev, NULL, backend, stats,
 				       &(struct sim_config){ .depth = DEPTH,
@@ -98,7 +99,9 @@ static struct workload_result run_over(struct ul_device *dev, const struct workl
 
 static struct workload_result over_memory(uint64_t size, uint32_t size_of_block, uint64_t seed)
 {
-	struct ul_device dev = { .size = (double)size, .backing = UL_BACKING_MEM };
+	struct ul_device dev = { .size = (double)size,
+				 .backings = 1,
+				 .backing = { { .kind = UL_BACKING_MEM } } };
 	struct workload_config cfg = config(size, size_of_block, seed);
 
 	server = WORKLOAD_BACKING;
@@ -124,13 +127,16 @@ static void memory_keeps_the_data(void **state)
 
 static void a_file_keeps_the_data(void **state)
 {
-	struct ul_device dev = { .size = BYTES, .backing = UL_BACKING_FILE, .volatile_cache = 1 };
+	struct ul_device dev = { .size = BYTES,
+				 .backings = 1,
+				 .backing = { { .kind = UL_BACKING_FILE } },
+				 .volatile_cache = 1 };
 	struct workload_config cfg;
 
-	snprintf(dev.path, sizeof(dev.path), "%s", temp_path("disk.img"));
+	snprintf(dev.backing[0].path, sizeof(dev.backing[0].path), "%s", temp_path("disk.img"));
 	server = WORKLOAD_FILE;
 	for (unsigned seed = 0; seed < seeds(); seed++) {
-		int fd = open(dev.path, O_RDWR | O_CREAT | O_TRUNC, 0600);
+		int fd = open(dev.backing[0].path, O_RDWR | O_CREAT | O_TRUNC, 0600);
 		struct workload_result r;
 
 		assert_true(fd >= 0);
@@ -163,7 +169,9 @@ static void a_seed_repeats_the_requests(void **state)
 /* What a backing that loses all is found out to do, when it is said to keep the data. */
 static void lost_writes_are_described(void **state)
 {
-	struct ul_device dev = { .size = BYTES, .backing = UL_BACKING_NULL };
+	struct ul_device dev = { .size = BYTES,
+				 .backings = 1,
+				 .backing = { { .kind = UL_BACKING_NULL } } };
 	struct workload_config cfg = config(BYTES, 512, 1);
 	struct workload_result r;
 

@@ -1,0 +1,120 @@
+-- SPDX-License-Identifier: MIT
+-- Backings as a script makes them: plain descriptions, which may lie over others
+-- as a tree. What they do is in C (core/backend*.c), which gets them as the
+-- list ul_device.backing.
+local ffi = require "ffi"
+local C = require "ublk.ffi"
+local text = require "ublk.text"
+local units = require "ublk.units"
+
+local M = {}
+
+local Backing = {}
+Backing.__index = Backing
+
+--- Is `value` what one of the functions below has returned?
+function M.is_backing(value) return getmetatable(value) == Backing end
+
+local function new(kind, fields)
+  fields.kind = kind
+  return setmetatable(fields, Backing)
+end
+
+-- The errors below are of the script's line that called ublk.NAME.
+local LEVEL = 4
+
+local function refuse(name, message, ...)
+  error(("ublk.%s: " .. message):format(name, ...), LEVEL)
+end
+
+-- A size in bytes, `option` of ublk.NAME, or nil where it is not said.
+local function size_of(name, option, value, most)
+  if value == nil then return end
+  local bytes = units.size(value)
+  if not bytes or bytes < 512 or bytes % 512 ~= 0 or bytes > (most or math.huge) then
+    refuse(name, "%s = %s: needs a multiple of 512 bytes%s, as \"64K\"", option, text.show(value),
+      most and ", at most 1G" or "")
+  end
+  return bytes
+end
+
+--- Sparse memory, zeros at first; as large as the device, if `size` is not said.
+function M.mem(size) return new(C.UL_BACKING_MEM, { size = size_of("mem", "size", size) }) end
+
+--- Writes vanish, reads give anything.
+function M.null(size) return new(C.UL_BACKING_NULL, { size = size_of("null", "size", size) }) end
+
+local function file_options(how)
+  if how ~= nil and type(how) ~= "table" then
+    refuse("file", "its options are a table, as in { direct = true }")
+  end
+  return how or {}
+end
+
+--- A file or block device of the host; its size is the device's unless the device says one.
+-- how: { direct = true } goes past the host's page cache, but for requests not aligned for it.
+function M.file(path, how)
+  if type(path) ~= "string" or path == "" then error("ublk.file needs a path", 2) end
+  local direct = false
+  for name, value in pairs(file_options(how)) do
+    if name ~= "direct" or type(value) ~= "boolean" then
+      error(("ublk.file: option %s = %s: there is direct = true or false"):format(
+        tostring(name), text.show(value)), 2)
+    end
+    direct = value
+  end
+  return new(C.UL_BACKING_FILE, { path = path, direct = direct })
+end
+
+-- Those of the list `legs`, which has the named options of `allowed` beside them.
+local function legs_of(name, legs, allowed)
+  if type(legs) ~= "table" or M.is_backing(legs) then
+    refuse(name, "needs a list of backings, as in ublk.%s{ ublk.mem(), ublk.mem() }", name)
+  end
+  local children = {}
+  for i, leg in ipairs(legs) do
+    if not M.is_backing(leg) then
+      refuse(name, "[%d] = %s: needs ublk.mem(), ublk.file(PATH) or another backing", i,
+        text.show(leg))
+    end
+    children[i] = leg
+  end
+  for key in pairs(legs) do
+    if not children[key] and not allowed[key] then
+      refuse(name, "unknown option %s", text.show(key))
+    end
+  end
+  if #children < 2 then refuse(name, "needs two backings at least") end
+  return children
+end
+
+--- Over the backings in the list `legs`, `chunk` bytes on each in turn.
+function M.stripe(legs)
+  local children = legs_of("stripe", legs, { chunk = true })
+  return new(C.UL_BACKING_STRIPE,
+    { children = children, block = size_of("stripe", "chunk", legs.chunk or "64K", 2 ^ 30) })
+end
+
+-- `backing` becomes number `index` of `c`, and those below it follow all that are there already.
+local function place(c, index, backing)
+  local spec, children = c.backing[index], backing.children or {}
+  if c.backings + #children > C.UL_BACKINGS then
+    error(("backing: more than %d backings, one over another"):format(C.UL_BACKINGS), 0)
+  end
+  if backing.path and #backing.path >= ffi.sizeof(spec.path) then
+    text.refuse("backing", backing.path, "a shorter path")
+  end
+  spec.kind, spec.size, spec.block = backing.kind, backing.size or 0, backing.block or 0
+  spec.path, spec.direct = backing.path or "", backing.direct and 1 or 0
+  spec.child, spec.children = c.backings, #children
+  c.backings = c.backings + #children
+  for i, child in ipairs(children) do place(c, spec.child + i - 1, child) end
+end
+
+--- Tell `c`, a struct ul_device, that `backing` is its own.
+function M.place(c, backing)
+  c.backings = 1
+  place(c, 0, backing)
+end
+
+return M
