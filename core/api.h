@@ -155,6 +155,7 @@ enum ul_backing {
 	UL_BACKING_MEM = 1,
 	UL_BACKING_FILE = 2,
 	UL_BACKING_STRIPE = 3,
+	UL_BACKING_MIRROR = 4,
 };
 
 /* A backing of a device. Those below it stand one after the other in ul_device.backing. */

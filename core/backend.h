@@ -99,6 +99,7 @@ extern const struct backend_ops backend_null_ops;
 extern const struct backend_ops backend_mem_ops;
 extern const struct backend_ops backend_file_ops;
 extern const struct backend_ops backend_stripe_ops;
+extern const struct backend_ops backend_mirror_ops;
 
 /*
  * Find out the sizes that the script left to its backings, and check that they suffice. Comes

@@ -95,6 +95,11 @@ function M.stripe(legs)
     { children = children, block = size_of("stripe", "chunk", legs.chunk or "64K", 2 ^ 30) })
 end
 
+--- Over the backings in the list `legs`, all on each of them.
+function M.mirror(legs)
+  return new(C.UL_BACKING_MIRROR, { children = legs_of("mirror", legs, {}) })
+end
+
 -- `backing` becomes number `index` of `c`, and those below it follow all that are there already.
 local function place(c, index, backing)
   local spec, children = c.backing[index], backing.children or {}

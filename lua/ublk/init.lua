@@ -20,7 +20,7 @@ ublk.options = options.declare
 
 --- Backings; see backings.lua.
 ublk.mem, ublk.null, ublk.file = backings.mem, backings.null, backings.file
-ublk.stripe = backings.stripe
+ublk.stripe, ublk.mirror = backings.stripe, backings.mirror
 
 --- Random numbers of the device's seed; as math.random.
 ublk.random = random.random
