@@ -156,16 +156,18 @@ enum ul_backing {
 	UL_BACKING_FILE = 2,
 	UL_BACKING_STRIPE = 3,
 	UL_BACKING_MIRROR = 4,
+	UL_BACKING_COW = 5,
 };
 
 /* A backing of a device. Those below it stand one after the other in ul_device.backing. */
 struct ul_backing_spec {
 	double size;		  /* bytes; 0: what its parent wants of it, or all that it has */
-	uint32_t block;		  /* bytes: of a stripe's chunk */
+	uint32_t block;		  /* bytes: of a stripe's chunk, a cow's block */
 	uint32_t child, children; /* the first of those below it, and how many */
 	int32_t kind;		  /* enum ul_backing */
 	uint8_t direct;		  /* UL_BACKING_FILE: past the host's page cache */
-	uint8_t read_only;	  /* core/backend.c's own */
+	uint8_t read_only;	  /* core/backend.c's own: nothing is written to it, */
+	uint8_t create;		  /* and a file is made, or made longer, as is needed */
 	char path[4096];	  /* UL_BACKING_FILE */
 };
 

@@ -10,7 +10,7 @@
 static const struct backend_ops *const backends[] = {
 	[UL_BACKING_NULL] = &backend_null_ops,	   [UL_BACKING_MEM] = &backend_mem_ops,
 	[UL_BACKING_FILE] = &backend_file_ops,	   [UL_BACKING_STRIPE] = &backend_stripe_ops,
-	[UL_BACKING_MIRROR] = &backend_mirror_ops,
+	[UL_BACKING_MIRROR] = &backend_mirror_ops, [UL_BACKING_COW] = &backend_cow_ops,
 };
 
 static int probe(struct ul_device *dev, struct ul_backing_spec *spec)
@@ -22,18 +22,24 @@ static int probe(struct ul_device *dev, struct ul_backing_spec *spec)
 	return spec->size != 0 ? 0 : -ENODATA; /* who says it knows the script's name */
 }
 
+int backend_probe_child(struct ul_device *dev, const struct ul_backing_spec *spec, uint32_t which,
+			double size)
+{
+	struct ul_backing_spec *child = &dev->backing[spec->child + which];
+
+	if (child->size == 0)
+		child->size = size;
+	child->read_only |= spec->read_only;
+	child->create |= spec->create;
+	return probe(dev, child);
+}
+
 int backend_probe_below(struct ul_device *dev, const struct ul_backing_spec *spec, double size)
 {
 	int ret = 0;
 
-	for (uint32_t i = 0; ret == 0 && i < spec->children; i++) {
-		struct ul_backing_spec *child = &dev->backing[spec->child + i];
-
-		if (child->size == 0)
-			child->size = size;
-		child->read_only |= spec->read_only;
-		ret = probe(dev, child);
-	}
+	for (uint32_t i = 0; ret == 0 && i < spec->children; i++)
+		ret = backend_probe_child(dev, spec, i, size);
 	return ret;
 }
 

@@ -100,6 +100,7 @@ extern const struct backend_ops backend_mem_ops;
 extern const struct backend_ops backend_file_ops;
 extern const struct backend_ops backend_stripe_ops;
 extern const struct backend_ops backend_mirror_ops;
+extern const struct backend_ops backend_cow_ops;
 
 /*
  * Find out the sizes that the script left to its backings, and check that they suffice. Comes
@@ -110,6 +111,10 @@ int backend_probe(struct ul_device *dev, const char *name);
 /* For `probe`: the same for those below `spec`, of which `size` bytes are wanted; 0: what is there.
  */
 int backend_probe_below(struct ul_device *dev, const struct ul_backing_spec *spec, double size);
+
+/* The same for one of those. */
+int backend_probe_child(struct ul_device *dev, const struct ul_backing_spec *spec, uint32_t which,
+			double size);
 
 /* Does the backing of `dev` take discard and write zeroes? */
 bool backend_discards(const struct ul_device *dev);

@@ -19,6 +19,12 @@
 #include "file.h"
 #include "log.h"
 
+/* Is it to be made, or made longer, where it is not as it should be? */
+static bool makes(const struct ul_backing_spec *spec)
+{
+	return spec->create && !spec->read_only;
+}
+
 static int open_path(const struct ul_device *dev, const struct ul_backing_spec *spec,
 		     int extra_flags, int *fd)
 {
@@ -27,7 +33,7 @@ static int open_path(const struct ul_device *dev, const struct ul_backing_spec *
 	/* Without a cache to flush the client counts on every answered write being durable. */
 	if (!dev->volatile_cache)
 		flags |= O_DSYNC;
-	*fd = open(spec->path, flags);
+	*fd = open(spec->path, flags | (makes(spec) ? O_CREAT : 0), 0666);
 	if (*fd >= 0)
 		return 0;
 	log_error("ublk.file(\"%s\"): %s%s", spec->path, extra_flags ? "direct: " : "",
@@ -133,6 +139,15 @@ static void map(struct file *file, const struct ul_backing_spec *spec)
 	file->map_size = size;
 }
 
+static int make_longer(int fd, const struct ul_backing_spec *spec)
+{
+	if (ftruncate(fd, (off_t)spec->size) == 0)
+		return 0;
+	log_error("ublk.file(\"%s\"): cannot make it %.0f bytes long: %s", spec->path, spec->size,
+		  strerror(errno));
+	return -errno;
+}
+
 static int set_up(struct file *file, const struct ul_device *dev,
 		  const struct ul_backing_spec *spec)
 {
@@ -148,7 +163,9 @@ static int set_up(struct file *file, const struct ul_device *dev,
 	file->block_device = S_ISBLK(st.st_mode);
 	file->durable = !dev->volatile_cache;
 	ret = host_size(*fd, &st, &size);
-	if (ret == 0 && (double)size < spec->size) {
+	if (ret == 0 && (double)size < spec->size && makes(spec) && S_ISREG(st.st_mode)) {
+		ret = make_longer(*fd, spec);
+	} else if (ret == 0 && (double)size < spec->size) {
 		log_error("ublk.file(\"%s\"): it has %llu bytes, the device is to have %.0f",
 			  spec->path, (unsigned long long)size, spec->size);
 		ret = -EINVAL;

@@ -2,6 +2,7 @@
 #include "lane.h"
 
 #include <errno.h>
+#include <sys/eventfd.h>
 #include <unistd.h>
 
 #include "uapi.h"
@@ -87,8 +88,40 @@ void lane_end(struct lane *lane, struct lane_op *op, int32_t result)
 	lane->last = op;
 }
 
+void lane_post(struct lane *lane, struct lane_op *op, int32_t result)
+{
+	int wake_fd = lane->wake_fd; /* when it is posted, its queue may end it and itself */
+
+	op->result = result;
+	op->next = atomic_load(&lane->posted);
+	while (!atomic_compare_exchange_weak(&lane->posted, &op->next, op))
+		;
+	if (wake_fd > 0)
+		(void)eventfd_write(wake_fd, 1);
+}
+
+/* Whose wait was the longest was posted first, and is last in the list. */
+static void take_posted(struct lane *lane)
+{
+	struct lane_op *op = atomic_exchange(&lane->posted, NULL), *oldest = NULL;
+
+	while (op) {
+		struct lane_op *next = op->next;
+
+		op->next = oldest;
+		oldest = op;
+		op = next;
+	}
+	while (oldest) {
+		op = oldest;
+		oldest = op->next;
+		lane_end(lane, op, op->result);
+	}
+}
+
 void lane_run(struct lane *lane)
 {
+	take_posted(lane);
 	while (lane->first) {
 		struct lane_op *op = lane->first;
 

@@ -9,6 +9,7 @@
 #pragma once
 
 #include <liburing.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -27,8 +28,10 @@ struct lane_op {
 
 struct lane {
 	struct io_uring *ring;
-	struct lane_op *first, *last; /* that have ended */
-	unsigned flying;	      /* not ended yet */
+	struct lane_op *first, *last;	  /* that have ended */
+	unsigned flying;		  /* not ended yet */
+	_Atomic(struct lane_op *) posted; /* by any thread, the newest first */
+	int wake_fd; /* eventfd that lets the queue have a round; 0: it has one anyway */
 
 	bool lazy;   /* requests come with no `buf`: their data is with the driver */
 	int char_fd; /* the queue's device, which gives and takes it */
@@ -78,6 +81,12 @@ int lane_let_go(struct lane *lane, uint16_t tag);
 
 /* `op`, which user_data of a completion points to, has ended. */
 void lane_end(struct lane *lane, struct lane_op *op, int32_t result);
+
+/*
+ * The same from any thread, for an operation that waits for another queue and not for the ring;
+ * its own thread has counted it as flying.
+ */
+void lane_post(struct lane *lane, struct lane_op *op, int32_t result);
 
 /* Call `done` of all operations that have ended, in their order. They may start others. */
 void lane_run(struct lane *lane);

@@ -76,6 +76,7 @@ static int open_ring(struct queue *q, const struct queue_config *cfg)
 		.queue = cfg->queue,
 		.buffers = q->base.data,
 		.stride = cfg->max_io,
+		.wake_fd = cfg->wake_fd,
 	};
 	q->base.lane = &q->lane;
 	return 0;

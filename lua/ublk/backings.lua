@@ -100,6 +100,41 @@ function M.mirror(legs)
   return new(C.UL_BACKING_MIRROR, { children = legs_of("mirror", legs, {}) })
 end
 
+local function cow_options(how)
+  if how ~= nil and (type(how) ~= "table" or M.is_backing(how)) then
+    refuse("cow", "its options are a table, as in { store = ublk.file \"cow.img\" }")
+  end
+  for name in pairs(how or {}) do
+    if name ~= "store" and name ~= "block" then
+      refuse("cow", "option %s: there are store and block", text.show(name))
+    end
+  end
+  return how or {}
+end
+
+-- A power of two is not needed, but whole pages, as the store's map is written in.
+local function cow_block(value)
+  local bytes = units.size(value)
+  if not bytes or bytes < 4096 or bytes > 2 ^ 20 or bytes % 4096 ~= 0 then
+    refuse("cow", "block = %s: needs a multiple of 4K, at most 1M", text.show(value))
+  end
+  return bytes
+end
+
+--- Over `base`, which is only read: what is written goes to `how.store`, in blocks of `how.block`.
+function M.cow(base, how)
+  how = cow_options(how)
+  local store = how.store or M.mem()
+  for name, backing in pairs { base = base or false, store = store } do
+    if not M.is_backing(backing) then
+      error(("ublk.cow: %s = %s: needs ublk.mem(), ublk.file(PATH) or another backing"):format(
+        name, text.show(backing)), 2)
+    end
+  end
+  return new(C.UL_BACKING_COW,
+    { children = { base, store }, block = cow_block(how.block or "64K") })
+end
+
 -- `backing` becomes number `index` of `c`, and those below it follow all that are there already.
 local function place(c, index, backing)
   local spec, children = c.backing[index], backing.children or {}

@@ -176,6 +176,28 @@ function M.test_what_cannot_lie_over_others_is_refused()
   lu.assertStrContains(refused { backing = ublk.stripe(legs) }, "more than 32 backings")
 end
 
+function M.test_a_cow_has_its_base_and_then_its_store()
+  local c = describe {
+    backing = ublk.cow(ublk.file "/base", { store = ublk.file "/x", block = "8K" }),
+  }
+  local kinds = { c.backing[0].kind, c.backing[1].kind, c.backing[2].kind }
+  lu.assertEquals(kinds, { C.UL_BACKING_COW, C.UL_BACKING_FILE, C.UL_BACKING_FILE })
+  lu.assertEquals(ffi.string(c.backing[1].path), "/base")
+  lu.assertEquals(c.backing[0].block, 8192)
+  c = describe { backing = ublk.cow(ublk.mem()) }
+  lu.assertEquals({ c.backing[0].block, c.backing[2].kind }, { 65536, C.UL_BACKING_MEM })
+  for expected, arguments in pairs {
+    ["ublk.cow: base = false: needs ublk.mem(), ublk.file(PATH) or another backing"] = {},
+    ['ublk.cow: store = "cow.img": needs'] = { ublk.mem(), { store = "cow.img" } },
+    ['block = "2M": needs a multiple of 4K, at most 1M'] = { ublk.mem(), { block = "2M" } },
+    ['block = 512: needs a multiple of 4K'] = { ublk.mem(), { block = 512 } },
+    ['option "stor": there are store and block'] = { ublk.mem(), { stor = 1 } },
+    ["its options are a table, as in { store"] = { ublk.mem(), ublk.mem() },
+  } do
+    lu.assertErrorMsgContains(expected, ublk.cow, unpack(arguments))
+  end
+end
+
 function M.test_a_path_must_fit()
   local longest = ("x"):rep(4095)
   lu.assertEquals(ffi.string(describe({ backing = ublk.file(longest) }).backing[0].path), longest)

@@ -159,6 +159,10 @@ liar() {
   says 0 "a.img, b.img were left alone: memory of their sizes took their place" stripe.lua
   finds '.ok and (.device | .backing == "stripe(mem, mem)" and .size == 16777216)' stripe.lua
   [ "$(stat -c %b a.img b.img)" = $'0\n0' ]
+  echo 'local ublk = require "ublk"
+    return { backing = ublk.cow(ublk.file "a.img", { store = ublk.file "cow.img" }) }' >cow.lua
+  finds '.ok and (.device | .backing == "cow(mem, mem)" and .file == "a.img, cow.img")' cow.lua
+  [ ! -e cow.img ]
 }
 
 @test "what the script prints goes to stderr, and not on for ever" {

@@ -8,7 +8,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -203,6 +205,34 @@ static void what_is_cut_short_goes_on_and_ends(void **state)
 	munmap(d.pages, 2 * PAGE);
 }
 
+static void *post_in_order(void *arg)
+{
+	struct lane_op *ops = arg;
+
+	for (int i = 0; i < 3; i++)
+		lane_post(&it.lane, &ops[i], i);
+	return NULL;
+}
+
+static void another_thread_may_end_them_and_wakes_the_queue(void **state)
+{
+	struct lane_op ops[3] = { { .done = note }, { .done = note }, { .done = note } };
+	pthread_t thread;
+	eventfd_t woken;
+
+	ordered = 0;
+	it.lane.wake_fd = eventfd(0, EFD_CLOEXEC);
+	it.lane.flying = 3;
+	assert_int_equal(pthread_create(&thread, NULL, post_in_order, ops), 0);
+	assert_int_equal(eventfd_read(it.lane.wake_fd, &woken), 0);
+	while (it.lane.flying)
+		lane_run(&it.lane);
+	pthread_join(thread, NULL);
+	for (unsigned i = 0; i < 3; i++)
+		assert_int_equal(order[i], i);
+	close(it.lane.wake_fd);
+}
+
 #define lane_test(name) cmocka_unit_test_setup_teardown(name, open_lane, close_lane)
 
 int main(void)
@@ -213,6 +243,7 @@ int main(void)
 		lane_test(they_are_run_in_the_order_in_which_they_ended),
 		cmocka_unit_test(data_lies_where_the_driver_has_it),
 		cmocka_unit_test(what_is_cut_short_goes_on_and_ends),
+		lane_test(another_thread_may_end_them_and_wakes_the_queue),
 	};
 
 	return cmocka_run_group_tests_name("lane", tests, NULL, NULL);
