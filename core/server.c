@@ -85,12 +85,17 @@ static int load(struct server *s, struct script **first)
 	return ret ? -ENOEXEC : 0;
 }
 
+/* `first` is the server's from here on. */
 static int load_others(struct server *s, struct script *first)
 {
 	s->queues = s->share->info.nr_hw_queues;
 	s->scripts = calloc(s->queues, sizeof(*s->scripts));
 	s->workers = calloc(s->queues, sizeof(*s->workers));
 	s->wake_fds = calloc(s->queues, sizeof(*s->wake_fds));
+	if (s->scripts)
+		s->scripts[0] = first;
+	else
+		script_close(first);
 	if (!s->scripts || !s->workers || !s->wake_fds) {
 		log_error("out of memory");
 		return -ENOMEM;
@@ -106,7 +111,6 @@ static int load_others(struct server *s, struct script *first)
 	}
 	if (relay_open(&s->relay, s->link->talk_fd, s->wake_fds, s->queues))
 		return -ENOMEM;
-	s->scripts[0] = first;
 	for (unsigned q = 1; q < s->queues; q++) {
 		struct ul_device same;
 		int ret = open_script(s, q, &s->scripts[q], &same);

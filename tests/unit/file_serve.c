@@ -29,10 +29,13 @@ static struct {
 
 static int open_both(bool read_only)
 {
-	struct ul_device dev = { .size = BYTES,
-				 .backing = UL_BACKING_FILE,
-				 .volatile_cache = 1,
-				 .read_only = read_only };
+	struct ul_device dev = {
+		.size = BYTES,
+		.backings = 1,
+		.backing = { { .kind = UL_BACKING_FILE, .size = BYTES, .read_only = read_only } },
+		.volatile_cache = 1,
+		.read_only = read_only
+	};
 
 	it.file = memfd_create("file", MFD_CLOEXEC);
 	it.lane = (struct lane){ .lazy = true,
@@ -43,7 +46,7 @@ static int open_both(bool read_only)
 	if (it.file < 0 || it.lane.char_fd < 0 || ftruncate(it.file, BYTES) ||
 	    ftruncate(it.lane.char_fd, driver_offset + MOST))
 		return -1;
-	snprintf(dev.path, sizeof(dev.path), "/proc/self/fd/%d", it.file);
+	snprintf(dev.backing[0].path, sizeof(dev.backing[0].path), "/proc/self/fd/%d", it.file);
 	return backend_open(&it.backend, &dev);
 }
 
