@@ -85,18 +85,10 @@ static int load(struct server *s, struct script **first)
 	return ret ? -ENOEXEC : 0;
 }
 
-/* `first` is the server's from here on. */
-static int load_others(struct server *s, struct script *first)
+static int open_wake_fds(struct server *s)
 {
-	s->queues = s->share->info.nr_hw_queues;
-	s->scripts = calloc(s->queues, sizeof(*s->scripts));
-	s->workers = calloc(s->queues, sizeof(*s->workers));
 	s->wake_fds = calloc(s->queues, sizeof(*s->wake_fds));
-	if (s->scripts)
-		s->scripts[0] = first;
-	else
-		script_close(first);
-	if (!s->scripts || !s->workers || !s->wake_fds) {
+	if (!s->wake_fds) {
 		log_error("out of memory");
 		return -ENOMEM;
 	}
@@ -109,16 +101,34 @@ static int load_others(struct server *s, struct script *first)
 			return -errno;
 		}
 	}
-	if (relay_open(&s->relay, s->link->talk_fd, s->wake_fds, s->queues))
-		return -ENOMEM;
-	for (unsigned q = 1; q < s->queues; q++) {
-		struct ul_device same;
-		int ret = open_script(s, q, &s->scripts[q], &same);
-
-		if (ret)
-			return ret;
-	}
 	return 0;
+}
+
+/* `first` is the server's from here on. */
+static int load_others(struct server *s, struct script *first)
+{
+	int ret = 0;
+
+	s->queues = s->share->info.nr_hw_queues;
+	s->scripts = calloc(s->queues, sizeof(*s->scripts));
+	s->workers = calloc(s->queues, sizeof(*s->workers));
+	if (s->scripts)
+		s->scripts[0] = first;
+	else
+		script_close(first);
+	if (!s->scripts || !s->workers) {
+		log_error("out of memory");
+		return -ENOMEM;
+	}
+	for (unsigned q = 1; ret == 0 && q < s->queues; q++) {
+		struct ul_device same;
+
+		ret = open_script(s, q, &s->scripts[q], &same);
+	}
+	if (ret == 0)
+		ret = open_wake_fds(s);
+	/* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): not lost, close_all frees wake_fds. */
+	return ret ? ret : relay_open(&s->relay, s->link->talk_fd, s->wake_fds, s->queues);
 }
 
 /* The node comes from devtmpfs, its mode from udev, and udev may hold it for a moment. */

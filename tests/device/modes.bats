@@ -28,12 +28,14 @@ modes_of() {
 calls() { awk '/^sysc[rw]/ { sum += $2 } END { print sum }' "/proc/$(server_process)/io"; }
 
 # each_mode BACKING LUA COMMAND…: run the command on a device with these fields, in each mode, with
-# one queue and with four.
+# one queue or with four, in turn; in long rounds with both.
 each_mode() {
-  local kind=$1 fields=$2 queues
+  local kind=$1 fields=$2 queues list=(1)
   shift 2
   for mode in $(modes_of "$kind"); do
-    for queues in 1 4; do
+    list=($((5 - list[0])))
+    [[ -z ${ROUNDS-} ]] || list=(1 4)
+    for queues in "${list[@]}"; do
       echo "# $kind $mode, $queues queues"
       start_device -v --mode "$mode" -q "$queues" -e "return { max_io = '128k', $fields }"
       "$@"

@@ -101,10 +101,12 @@ END
   [ "$(wc -l <"$BATS_TEST_TMPDIR/comparisons")" -gt 20 ]
   while read -r ours theirs _ _ names; do
     for word in "$ours" "$theirs"; do
-      grep "^$word " "$BATS_TEST_TMPDIR/contenders" || { echo "no contender $word" >&2 && return 1; }
+      grep "^$word " "$BATS_TEST_TMPDIR/contenders" ||
+        { echo "no contender $word" >&2 && return 1; }
     done
     for word in $names; do
-      grep "^$word " "$BATS_TEST_TMPDIR/workloads" || { echo "no workload $word" >&2 && return 1; }
+      grep "^$word " "$BATS_TEST_TMPDIR/workloads" ||
+        { echo "no workload $word" >&2 && return 1; }
     done
   done <"$BATS_TEST_TMPDIR/comparisons"
 }

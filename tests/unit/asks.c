@@ -273,7 +273,7 @@ static void a_large_request_and_answer_pass(void **state)
 	assert_non_null(text);
 	end += sprintf(end, "{\"cmd\":\"eval\",\"code\":\"");
 	memset(end, 'x', LARGE);
-	strcpy(end + LARGE, "\"}\n");
+	memcpy(end + LARGE, "\"}\n", 4);
 	for (const char *at = text; *at;) {
 		ssize_t n = send(client, at, strlen(at), MSG_NOSIGNAL);
 
@@ -287,7 +287,7 @@ static void a_large_request_and_answer_pass(void **state)
 	assert_int_equal(letter->size, LARGE + 6);
 	sprintf(text, "{\"ok\":true,\"text\":\"");
 	memset(text + strlen(text), 'y', LARGE);
-	strcpy(text + 19 + LARGE, "\"}");
+	memcpy(text + 19 + LARGE, "\"}", 3);
 	answer(letter, text);
 	for (int i = 0; i < 1000 && size < LARGE; i++) {
 		ssize_t n;

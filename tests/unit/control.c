@@ -111,7 +111,7 @@ static const char *got(int fd)
 		if (n > 0)
 			size += (size_t)n;
 	} while (n > 0);
-	strcpy(text + size, n == 0 || errno != EAGAIN ? "(end)" : "");
+	snprintf(text + size, sizeof(text) - size, "%s", n == 0 || errno != EAGAIN ? "(end)" : "");
 	return text;
 }
 
