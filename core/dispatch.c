@@ -56,13 +56,16 @@ static int host_error(int ret)
 static int bring(struct dispatch *d, struct ul_req *req)
 {
 	const struct transport *t = d->config.transport;
+	uint8_t *buf = transport_buffer(t, req->tag);
+	int ret = 0;
 
 	if (!d->lazy || req->buf || !transport_op_has_data(req->op))
 		return 0;
-	req->buf = transport_buffer(t, req->tag);
-	if (req->op != UL_OP_WRITE)
-		return 0;
-	return host_error(lane_fetch(t->lane, req, 0, req->buf, req->length));
+	if (req->op == UL_OP_WRITE)
+		ret = host_error(lane_fetch(t->lane, req, 0, buf, req->length));
+	if (ret == 0) /* or who asks again would get what the buffer held before */
+		req->buf = buf;
+	return ret;
 }
 
 static void answer(struct dispatch *d, struct ul_req *req, int ret)

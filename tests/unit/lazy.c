@@ -160,6 +160,9 @@ static void what_cannot_be_fetched_is_an_error_and_no_data(void **state)
 		LIBS
 		"return { size = '1M', read = function(_, _, _, req) return req:forward() end,\n"
 		"  write = function(_, _, _, req) return req:forward() end }",
+		/* Asked for again, it is no more to be had. */
+		LIBS "return { size = '1M', data = false,\n"
+		     "  write = function(_, _, _, req) req:forward() return req:forward() end }",
 		NULL,
 	};
 
