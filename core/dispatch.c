@@ -7,6 +7,7 @@
 
 #include "histogram.h"
 #include "lane.h"
+#include "log.h"
 #include "park.h"
 #include "timer.h"
 
@@ -334,8 +335,12 @@ static int open_below(struct dispatch *d)
 
 	d->below = calloc(slots, sizeof(*d->below));
 	d->memory = size ? calloc(slots, size) : NULL;
-	if (!d->below || (size && !d->memory))
+	if (!d->below || (size && !d->memory)) {
+		log_error("queue %u: out of memory: %u requests on their way through the backings "
+			  "take %zu bytes each; stripes over stripes take the most",
+			  shared(d)->queue, slots, size);
 		return -ENOMEM;
+	}
 	for (uint32_t i = 0; i < slots; i++) {
 		d->below[i].dispatch = d;
 		d->below[i].io.memory = size ? (uint8_t *)d->memory + i * size : NULL;

@@ -45,7 +45,7 @@ struct dispatch {
 	uint32_t fresh[UL_OP_COUNT]; /* so many */
 };
 
-/* 0 or -ENOMEM; dispatch_close is safe after both. */
+/* 0 or -ENOMEM, logged; dispatch_close is safe after both. */
 int dispatch_open(struct dispatch *dispatch, const struct dispatch_config *config);
 
 /* After the last round: nothing is on its way below any more. */

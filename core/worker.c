@@ -45,13 +45,21 @@ static void set_up_thread(const struct worker *w)
 }
 
 static int open_dispatch(struct worker *w, struct dispatch *dispatch, struct transport *transport,
-			 struct guard *guard)
+			 struct guard **guard)
 {
+	if (w->config.debug)
+		*guard = guard_open(transport);
+	if (w->config.debug && !*guard) {
+		log_error("queue %u: --debug: out of memory for copies of the data; lower depth "
+			  "or max_io",
+			  w->config.queue.queue);
+		return -ENOMEM;
+	}
 	return dispatch_open(dispatch, &(struct dispatch_config){
 					       .transport = transport,
 					       .script = w->config.script,
 					       .backend = w->config.backend,
-					       .guard = guard,
+					       .guard = *guard,
 					       .stats = w->config.stats,
 					       .device = w->config.device,
 					       .stage = w->config.stage,
@@ -115,12 +123,8 @@ static void *worker_main(void *arg)
 	queue.files = w->config.backend->files;
 	queue.file_count = w->config.backend->file_count;
 	ret = queue_open(&transport, &queue);
-	if (ret == 0 && w->config.debug) {
-		guard = guard_open(transport);
-		ret = guard ? 0 : -ENOMEM;
-	}
 	if (ret == 0)
-		ret = open_dispatch(w, &dispatch, transport, guard);
+		ret = open_dispatch(w, &dispatch, transport, &guard);
 	if (ret == 0)
 		ret = script_attach(w->config.script, &transport->shared);
 	w->error = ret;
