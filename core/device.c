@@ -166,7 +166,9 @@ static void kill_server(struct device *d)
 
 static void await_server(struct device *d)
 {
-	if (ended_within(d, EXIT_MS))
+	while (!ended_within(d, EXIT_MS) && atomic_load(&d->link.share->keeping))
+		log_warn("%s: its backing still writes what was answered; waiting", d->name);
+	if (server_ended(d))
 		return;
 	log_error("%s: the server does not end; killing it", d->name);
 	kill_server(d);

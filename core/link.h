@@ -27,7 +27,8 @@ struct link_share {
 	struct ul_device spec; /* server, before its first message; likewise */
 	struct mode_backing backing;
 	struct ublksrv_ctrl_dev_info info; /* supervisor, before its first: as the driver gave it */
-	atomic_int stage; /* enum stage; supervisor, who sends a message after it */
+	atomic_int stage;    /* enum stage; supervisor, who sends a message after it */
+	atomic_bool keeping; /* server, at its end: the backing writes what it has answered */
 	struct link_queue queue[UBLK_MAX_NR_QUEUES];
 };
 

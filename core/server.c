@@ -258,13 +258,21 @@ static void join_workers(struct server *s)
 		worker_join(&s->workers[q]);
 }
 
+/* As long as the host's disk takes: nobody kills us meanwhile, as somebody counts on that data. */
+static void close_backend(struct server *s)
+{
+	atomic_store(&s->share->keeping, true);
+	backend_close(s->backend);
+	atomic_store(&s->share->keeping, false);
+}
+
 static void close_all(struct server *s)
 {
 	if (s->char_fd >= 0)
 		close(s->char_fd);
+	close_backend(s); /* before the scripts, whose finalizers may never return */
 	for (unsigned q = 0; s->scripts && q < s->queues; q++)
 		script_close(s->scripts[q]);
-	backend_close(s->backend);
 	relay_close(&s->relay);
 	for (unsigned q = 0; s->wake_fds && q < s->queues; q++)
 		if (s->wake_fds[q] >= 0)
