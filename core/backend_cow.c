@@ -46,6 +46,12 @@ static int cow_probe(struct ul_device *dev, struct ul_backing_spec *spec)
 		return ret;
 	spec->size = base->size;
 	blocks = ((uint64_t)spec->size + spec->block - 1) / spec->block;
+	if (cow_map_bytes(blocks) > UINT32_MAX) { /* it is read and begun by one request */
+		log_error("ublk.cow: a base of %.0f bytes has too many blocks of %u; say a larger "
+			  "block",
+			  spec->size, spec->block);
+		return -EINVAL;
+	}
 	needed = (double)data_start(blocks, spec->block) + spec->size;
 	store->create = 1;
 	ret = backend_probe_child(dev, spec, COW_STORE, needed);

@@ -298,6 +298,19 @@ static void what_is_no_store_for_this_base_is_refused(void **state)
 	assert_one_line(log);
 }
 
+static void a_base_of_too_many_blocks_is_refused(void **state)
+{
+	struct ul_device dev = tree_device(UL_BACKING_COW);
+	const char *log;
+
+	dev.backing[0].block = 4096;
+	tree_grow(&dev, 0, 2, UL_BACKING_NULL);
+	dev.backing[1].size = 0x1p47;
+	assert_int_equal(open_it(&dev, &log), -EINVAL);
+	assert_has(log, "a base of 140737488355328 bytes has too many blocks of 4096");
+	assert_one_line(log);
+}
+
 static void a_device_that_is_read_only_makes_no_store(void **state)
 {
 	struct ul_device dev = cow_of_files();
@@ -319,6 +332,7 @@ int main(void)
 		cmocka_unit_test(an_error_below_is_the_requests_alone),
 		cmocka_unit_test(threads_share_blocks),
 		cmocka_unit_test(what_is_no_store_for_this_base_is_refused),
+		cmocka_unit_test(a_base_of_too_many_blocks_is_refused),
 		cmocka_unit_test(a_device_that_is_read_only_makes_no_store),
 	};
 
