@@ -12,6 +12,7 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "../exercise.h"
@@ -298,6 +299,30 @@ static void what_is_no_store_for_this_base_is_refused(void **state)
 	assert_one_line(log);
 }
 
+static bool refused_in_another_process(struct ul_device dev)
+{
+	const char *log;
+	int status;
+	pid_t pid = fork();
+
+	if (pid == 0)
+		_exit(open_it(&dev, &log) == -EINVAL &&
+		      strstr(log, "cow.img is the store of another device that runs"));
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFEXITED(status));
+	return WEXITSTATUS(status);
+}
+
+static void a_store_is_of_one_device_at_a_time(void **state)
+{
+	struct ul_device dev = cow_of_files(), same = dev;
+	struct backend *root = tree_open(&dev);
+
+	assert_true(refused_in_another_process(same));
+	backend_close(root);
+	assert_false(refused_in_another_process(same));
+}
+
 static void a_base_of_too_many_blocks_is_refused(void **state)
 {
 	struct ul_device dev = tree_device(UL_BACKING_COW);
@@ -332,6 +357,7 @@ int main(void)
 		cmocka_unit_test(an_error_below_is_the_requests_alone),
 		cmocka_unit_test(threads_share_blocks),
 		cmocka_unit_test(what_is_no_store_for_this_base_is_refused),
+		cmocka_unit_test(a_store_is_of_one_device_at_a_time),
 		cmocka_unit_test(a_base_of_too_many_blocks_is_refused),
 		cmocka_unit_test(a_device_that_is_read_only_makes_no_store),
 	};
