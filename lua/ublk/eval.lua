@@ -12,9 +12,13 @@ local M = {}
 local LIMIT = 2 -- seconds: its queue waits meanwhile
 local device, roots -- the table that the script returned; functions to begin with
 
+local library = debug.getinfo(1, "S").source:match "^.*/" -- "@DIR/ublk/"
+
+-- The library's own variables are nobody's to see: set by eval they would break the engine.
 local function is_scripts(fn)
   local info = debug.getinfo(fn, "S")
-  return info.what ~= "C" and not info.source:find "^[=@]?ublk%." and not info.source:find "^=%["
+  return info.what ~= "C" and info.source:sub(1, #library) ~= library
+    and not info.source:find "^=ublk%." and not info.source:find "^=%["
 end
 
 -- Each local variable that the device's functions use: visit(name, value, fn, index), until it

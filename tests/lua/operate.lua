@@ -71,6 +71,14 @@ function M.test_eval_sees_and_sets_locals_of_the_script()
   lu.assertEquals(got.results, { -28, -28, -28 })
 end
 
+function M.test_eval_leaves_the_librarys_own_variables_alone()
+  local log, got = ask("local sleep = ublk.sleep\n"
+    .. "return { size = '1M', write = function() sleep(2) return 'EIO' end }",
+    { "eval", "queue" }, { "eval", "queue = 7" })
+  lu.assertStrContains(log, "no variable queue: no function of the device uses one")
+  lu.assertEquals(got.results, { -5, -5, -5 })
+end
+
 -- LuaJIT has compiled the value of a variable that nothing assigns to into the code.
 function M.test_eval_sets_what_is_compiled()
   local got = rig { script = [[
