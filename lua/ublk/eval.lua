@@ -94,18 +94,22 @@ local function load(code)
   return loadstring(code, "=eval")
 end
 
--- What it calls may be compiled, where no hook comes: it itself is not.
+-- What it calls may be compiled, where no hook comes: it itself is not. Once it is late each of its
+-- instructions fails, so that no pcall of its own keeps it alive.
 local function call(chunk)
-  local ends = wait.now() + LIMIT
-  jit.off(chunk, true)
-  debug.sethook(function()
-    if wait.now() > ends then
-      debug.sethook()
+  local ends, late = wait.now() + LIMIT, false
+  local function stop()
+    if not late and wait.now() <= ends then return end
+    if not late then debug.sethook(stop, "", 1) end
+    late = true
+    if is_scripts(debug.getinfo(2, "f").func) then
       error(("has run for %d s, and the queue waits for it: ended"):format(LIMIT), 2)
     end
-  end, "", 10000)
+  end
+  jit.off(chunk, true)
   local results = { n = 0 }
   local function keep(...) results = { n = select("#", ...), ... } end
+  debug.sethook(stop, "", 10000)
   local ok, err = pcall(function() keep(chunk()) end)
   debug.sethook()
   return ok, err, results

@@ -59,6 +59,19 @@ function M.test_eval_tells_mistakes_with_their_place()
   end
 end
 
+-- Each look at the clock is a second here.
+function M.test_eval_ends_what_runs_too_long_whatever_it_catches()
+  local script = "local wait, now = require 'ublk.wait', 0 "
+    .. "wait.now = function() now = now + 1 return now end"
+  for _, code in ipairs { "while true do end", "while true do pcall(function() while true do end end) end",
+    "while true do pcall(coroutine.wrap(function() while true do end end)) end" } do
+    lu.assertStrContains(ask(script .. device:format "", { "eval", code }),
+      "eval:1: has run for 2 s, and the queue waits for it: ended")
+  end
+  lu.assertStrContains(ask(script .. device:format "", { "eval", "while true do end" },
+    { "eval", "(function() for i = 1, 9999 do now = i end return now end)()" }), "[9999]")
+end
+
 function M.test_eval_sees_and_sets_locals_of_the_script()
   local log, got = ask([[
     local count, verdict, t = 0, nil, { 5 }
