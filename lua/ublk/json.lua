@@ -2,7 +2,8 @@
 -- Values as JSON text, for what C hands on: plain tables, texts, numbers.
 local M = {}
 
-local escapes = { ['"'] = '\\"', ["\\"] = "\\\\" }
+-- Readers in C end a text at a zero, so it is shown as a script writes it.
+local escapes = { ['"'] = '\\"', ["\\"] = "\\\\", ["\0"] = "\\\\0" }
 
 local utf8 = { "[\194-\223][\128-\191]", "[\225-\236\238\239][\128-\191][\128-\191]",
   "[\241-\243][\128-\191][\128-\191][\128-\191]" }

@@ -38,7 +38,7 @@ function M.test_eval_gives_values_as_json()
     ["1 + 1"] = "2", ["'a', nil, true"] = '"a",null,true', ["return 5"] = "5", ["local x = 1"] = "",
     ["{ 1, 2, { a = 'b' } }"] = '[1,2,{"a":"b"}]', ["1/0, 0.5"] = '"inf",0.5',
     ["{ 1, 2, x = 3 }"] = '{"1":1,"2":2,"x":3}', ["'\195\164\255'"] = '"\\u00c3\\u00a4\\u00ff"',
-    ["ublk.queue"] = "3",
+    ["ublk.queue"] = "3", ["'a\\0b', { ['\\0'] = 1 }"] = [["a\\0b",{"\\0":1}]],
   } do
     answers("", { "eval", code }, ('{"ok":true,"values":[%s]}'):format(values))
   end
