@@ -124,9 +124,7 @@ function M.run(code)
     local told, message = pcall(tostring, err)
     return false, text.line(told and message or "an error that cannot be told as text")
   end
-  local values = {}
-  for i = 1, results.n do values[i] = json.any(results[i]) end
-  return true, "[" .. table.concat(values, ",") .. "]"
+  return true, json.list(results, results.n)
 end
 
 local function add_matching(names, t, path, prefix)

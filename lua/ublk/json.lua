@@ -32,9 +32,18 @@ function M.text(value)
   return "{" .. table.concat(parts, ",") .. "}"
 end
 
-local DEEP, MANY, LONG = 6, 1000, 65536 -- of what a script's value shows: levels, items, bytes
+-- Of what a script's value shows: levels, items of a table, bytes of a text, bytes of all, of which
+-- each value takes ITEM and its text.
+local DEEP, MANY, LONG, ALL, ITEM = 6, 1000, 65536, 256 * 1024, 24
+local left = 0 -- of ALL: one small table may be in another a million times
 
 local plain -- below
+
+local function shorten(value)
+  local shown = value:sub(1, math.max(0, math.min(LONG, left)))
+  left = left - #shown
+  return shown
+end
 
 local function plain_table(value, depth, above)
   if above[value] then return "(itself)" end
@@ -43,9 +52,12 @@ local function plain_table(value, depth, above)
   local list, named, count = {}, {}, 0
   for key, item in next, value do
     count = count + 1
-    if count > MANY then named["…"] = "more than " .. MANY break end
+    if count > MANY or left <= 0 then
+      named["…"] = "more than " .. count - 1
+      break
+    end
     local shown = plain(item, depth + 1, above)
-    if key == #list + 1 then list[key] = shown else named[tostring(key)] = shown end
+    if key == #list + 1 then list[key] = shown else named[shorten(tostring(key))] = shown end
   end
   above[value] = nil
   if next(named) == nil then return list end
@@ -56,22 +68,43 @@ end
 -- JSON has neither infinite numbers nor functions: their text stands for them.
 function plain(value, depth, above)
   local kind = type(value)
+  left = left - ITEM
   if kind == "nil" or kind == "boolean" then return value end
   if kind == "number" then
     return value - value == 0 and (value % 1 == 0 and value or tonumber(("%.17g"):format(value)))
       or tostring(value)
   end
-  if kind == "string" then return value:sub(1, LONG) end
+  if kind == "string" then return shorten(value) end
   if kind == "table" then return plain_table(value, depth, above) end
   local ok, text = pcall(tostring, value)
-  return ok and text or "a " .. kind
+  return ok and shorten(text) or "a " .. kind
 end
 
---- Any value of a script as JSON, without calling anything of its own but __tostring of cdata.
-function M.any(value)
+local function shown_text(value)
   local shown = plain(value, 0, {})
   if type(shown) == "number" then return ("%.17g"):format(shown) end
   return M.text(shown)
+end
+
+--- Any value of a script as JSON, without calling anything of its own but __tostring of cdata. Not
+-- all of what is large.
+function M.any(value)
+  left = ALL
+  return shown_text(value)
+end
+
+--- The same of a list of `n` values, nil among them.
+function M.list(values, n)
+  local parts = {}
+  left = ALL
+  for i = 1, n do
+    parts[i] = shown_text(values[i])
+    if left <= 0 and i < n then
+      parts[i + 1] = '"…"'
+      break
+    end
+  end
+  return "[" .. table.concat(parts, ",") .. "]"
 end
 
 return M

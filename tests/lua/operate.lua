@@ -46,6 +46,17 @@ function M.test_eval_gives_values_as_json()
   lu.assertStrContains(log, "(itself)")
 end
 
+-- What is shared is small for the script, and a million times as large when it is written out.
+function M.test_eval_shows_a_part_of_what_is_large()
+  for _, code in ipairs { "(function() local t = {} for _ = 1, 6 do local u = {} "
+    .. "for i = 1, 999 do u[i] = t end t = u end return t end)()", "unpack({}, 1, 7000)",
+    "(function() local t = {} for i = 1, 900 do t[i] = ('\\1'):rep(9999) end return t, t end)()" } do
+    local log = ask(device:format "", { "eval", code })
+    lu.assertStrContains(log, '{"ok":true,"values":[')
+    lu.assertTrue(#log < 2 * 1024 * 1024, #log)
+  end
+end
+
 function M.test_eval_tells_mistakes_with_their_place()
   for code, why in pairs {
     ["x ="] = "eval:1: unexpected symbol near '<eof>'",
