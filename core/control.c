@@ -76,7 +76,8 @@ static void review(struct control *c, struct client *client)
 
 	if (client->wire.fd < 0)
 		return;
-	if (client->deaf && !client->owed && !wire_pending(&client->wire)) {
+	if (client->deaf && !client->owed && !wire_pending(&client->wire) &&
+	    !wire_has_line(&client->wire)) {
 		drop(c, client);
 		return;
 	}

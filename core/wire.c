@@ -102,6 +102,14 @@ char *wire_line(struct wire *w)
 	return line;
 }
 
+bool wire_has_line(const struct wire *w)
+{
+	size_t left = used(&w->in);
+
+	return left > w->searched &&
+	       memchr(w->in.data + w->in.begin + w->searched, '\n', left - w->searched);
+}
+
 const void *wire_peek(struct wire *w, size_t size)
 {
 	return used(&w->in) >= size ? w->in.data + w->in.begin : NULL;

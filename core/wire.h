@@ -37,6 +37,8 @@ bool wire_full(const struct wire *wire);
 /* The next whole line, without its end; it lives until the next wire_read. NULL: none. */
 char *wire_line(struct wire *wire);
 
+bool wire_has_line(const struct wire *wire);
+
 /* The next `size` bytes if they have come, as long as wire_line's; NULL: not yet. */
 const void *wire_peek(struct wire *wire, size_t size);
 void wire_skip(struct wire *wire, size_t size);

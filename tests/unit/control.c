@@ -304,6 +304,26 @@ static void many_requests_of_one_wait_their_turn(void **state)
 	serves();
 }
 
+/* The answers to all that may be under way come at once, when its end has been seen already. */
+static void who_has_ended_writing_gets_those_that_waited_too(void **state)
+{
+	int fd = new_client();
+
+	for (int i = 0; i < CONTROL_OWED; i++)
+		put(fd, "{\"cmd\":\"later\"}\n");
+	put(fd, "{\"cmd\":\"a\"}\n{\"cmd\":\"b\"}\n{\"cmd\":\"later\"}\n{\"cmd\":\"c\"}\n");
+	shutdown(fd, SHUT_WR);
+	run();
+	for (int i = 0; i < CONTROL_OWED; i++)
+		answer_later();
+	control_run(control); /* nothing came; its lines had */
+	assert_has(got(fd), "\"was\":\"c\"");
+	assert_int_equal(handled, CONTROL_OWED + 4);
+	answer_later();
+	assert_string_equal(got(fd), "{\"was\":\"later\",\"ok\":true}\n(end)");
+	close(fd);
+}
+
 static void too_many_clients_are_told(void **state)
 {
 	int fds[CONTROL_CLIENTS + 5];
@@ -437,6 +457,7 @@ int main(void)
 		TEST(who_does_not_read_is_dropped),
 		TEST(who_reads_slowly_gets_all),
 		TEST(many_requests_of_one_wait_their_turn),
+		TEST(who_has_ended_writing_gets_those_that_waited_too),
 		TEST(too_many_clients_are_told),
 		TEST(noise_is_borne),
 		TEST(the_socket_is_the_owners_alone),
