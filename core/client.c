@@ -66,12 +66,13 @@ int client_send(struct client *c, json_t *request)
 json_t *client_receive(struct client *c, int wait_ms)
 {
 	uint64_t deadline = in_ms(wait_ms);
+	size_t size;
 	char *line;
 
-	while (!(line = wire_line(&c->wire)))
+	while (!(line = wire_line(&c->wire, &size)))
 		if (wire_full(&c->wire) || await(c, POLLIN, deadline) || wire_read(&c->wire))
 			return NULL;
-	return json_loads(line, 0, NULL);
+	return json_loadb(line, size, 0, NULL);
 }
 
 void client_explain(uint32_t id, int error)

@@ -135,11 +135,11 @@ void control_answer(struct control *c, uint64_t number, json_t *id, json_t *answ
 	json_decref(answer);
 }
 
-static void take_line(struct control *c, struct client *client, const char *line)
+static void take_line(struct control *c, struct client *client, const char *line, size_t size)
 {
 	struct control_request request = { .client = client->number };
 	json_error_t error;
-	json_t *body = json_loads(line, 0, &error), *cmd;
+	json_t *body = json_loadb(line, size, 0, &error), *cmd;
 
 	client->owed++;
 	request.body = body;
@@ -163,12 +163,13 @@ static void take_line(struct control *c, struct client *client, const char *line
 /* Lines that are whole already; those after too many wait for answers. */
 static void take_lines(struct control *c, struct client *client)
 {
+	size_t size;
 	char *line;
 
 	while (client->wire.fd >= 0 && client->owed < CONTROL_OWED &&
-	       (line = wire_line(&client->wire)))
-		if (*line)
-			take_line(c, client, line);
+	       (line = wire_line(&client->wire, &size)))
+		if (size)
+			take_line(c, client, line, size);
 	if (client->wire.fd < 0 || client->deaf || client->owed >= CONTROL_OWED ||
 	    !wire_full(&client->wire))
 		return;

@@ -84,7 +84,7 @@ bool wire_full(const struct wire *w)
 	return used(&w->in) == w->in.most;
 }
 
-char *wire_line(struct wire *w)
+char *wire_line(struct wire *w, size_t *size)
 {
 	struct wire_half *h = &w->in;
 	char *line = h->data ? h->data + h->begin : NULL;
@@ -98,7 +98,8 @@ char *wire_line(struct wire *w)
 		return NULL;
 	}
 	*end = '\0';
-	wire_skip(w, (size_t)(end - line) + 1);
+	*size = (size_t)(end - line);
+	wire_skip(w, *size + 1);
 	return line;
 }
 

@@ -34,8 +34,8 @@ int wire_read(struct wire *wire);
 /* Is there as much as may be, not yet used? */
 bool wire_full(const struct wire *wire);
 
-/* The next whole line, without its end; it lives until the next wire_read. NULL: none. */
-char *wire_line(struct wire *wire);
+/* The next whole line of `size` bytes and a zero; it lives until the next wire_read. NULL: none. */
+char *wire_line(struct wire *wire, size_t *size);
 
 bool wire_has_line(const struct wire *wire);
 

@@ -178,6 +178,24 @@ static void garbage_is_answered_and_the_client_kept(void **state)
 	close(fd);
 }
 
+static void a_zero_is_no_end_of_a_line(void **state)
+{
+	static const char bad[] =
+		"{\"cmd\":\"info\"}\0\n\0\n{\"cmd\":\0\"info\"}\n{\"cmd\":\"a\"}\n";
+	int fd = new_client();
+	const char *text;
+	unsigned lines = 0;
+
+	assert_int_equal(send(fd, bad, sizeof(bad) - 1, 0), sizeof(bad) - 1);
+	text = got(fd);
+	for (const char *at = text; (at = strstr(at, "no JSON: ")); at++)
+		lines++;
+	assert_int_equal(lines, 3);
+	assert_has(text, "\"was\":\"a\"");
+	assert_int_equal(handled, 1);
+	close(fd);
+}
+
 static void a_line_without_end_is_told_and_dropped(void **state)
 {
 	static char part[65536];
@@ -449,6 +467,7 @@ int main(void)
 		TEST(lines_are_answered_in_order_with_their_id),
 		TEST(a_line_may_come_in_pieces),
 		TEST(garbage_is_answered_and_the_client_kept),
+		TEST(a_zero_is_no_end_of_a_line),
 		TEST(a_line_without_end_is_told_and_dropped),
 		TEST(half_a_line_and_gone_leaves_nothing),
 		TEST(who_has_ended_writing_gets_its_answers),
