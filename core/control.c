@@ -305,12 +305,19 @@ int control_open(struct control **control, uint32_t id, control_handler *handler
 	return 0;
 }
 
-static bool answers_left(const struct control *c)
+/* Send what is left of the answers. Is there more? Requests are none any more. */
+static bool flush_all(struct control *c)
 {
-	for (unsigned i = 0; i < CONTROL_CLIENTS; i++)
-		if (c->client[i].wire.fd >= 0 && wire_pending(&c->client[i].wire))
-			return true;
-	return false;
+	bool left = false;
+
+	for (unsigned i = 0; i < CONTROL_CLIENTS; i++) {
+		struct wire *wire = &c->client[i].wire;
+
+		if (wire->fd >= 0 && wire_flush(wire))
+			wire_close(wire);
+		left |= wire_pending(wire);
+	}
+	return left;
 }
 
 void control_close(struct control *c)
@@ -319,15 +326,9 @@ void control_close(struct control *c)
 
 	if (!c)
 		return;
-	for (unsigned i = 0; i < CONTROL_CLIENTS; i++) {
-		c->client[i].deaf = true;
-		review(c, &c->client[i]);
-	}
 	rundir_unlisten(&c->socket);
-	while (answers_left(c) && clock_now() < deadline) {
-		control_run(c);
+	while (flush_all(c) && clock_now() < deadline)
 		usleep(1000);
-	}
 	for (unsigned i = 0; i < CONTROL_CLIENTS; i++)
 		if (c->client[i].wire.fd >= 0)
 			wire_close(&c->client[i].wire);

@@ -342,6 +342,24 @@ static void who_has_ended_writing_gets_those_that_waited_too(void **state)
 	close(fd);
 }
 
+/* The device is gone: a request that waited its turn must not be served with it. */
+static void the_end_takes_no_request_any_more(void **state)
+{
+	int fd = new_client();
+
+	for (int i = 0; i < CONTROL_OWED - 1; i++)
+		put(fd, "{\"cmd\":\"later\"}\n");
+	put(fd, "{\"cmd\":\"big\"}\n{\"cmd\":\"later\"}\n{\"cmd\":\"a\"}\n");
+	run();
+	assert_int_equal(handled, CONTROL_OWED + 1);
+	for (int i = 0; i < CONTROL_OWED; i++)
+		answer_later();
+	control_close(control);
+	control = NULL;
+	assert_int_equal(handled, CONTROL_OWED + 1);
+	close(fd);
+}
+
 static void too_many_clients_are_told(void **state)
 {
 	int fds[CONTROL_CLIENTS + 5];
@@ -477,6 +495,7 @@ int main(void)
 		TEST(who_reads_slowly_gets_all),
 		TEST(many_requests_of_one_wait_their_turn),
 		TEST(who_has_ended_writing_gets_those_that_waited_too),
+		TEST(the_end_takes_no_request_any_more),
 		TEST(too_many_clients_are_told),
 		TEST(noise_is_borne),
 		TEST(the_socket_is_the_owners_alone),
