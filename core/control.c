@@ -33,7 +33,6 @@ struct control {
 	uint64_t count; /* clients so far */
 	control_handler *handler;
 	void *arg;
-	bool full; /* no client is accepted until one goes */
 	struct client client[CONTROL_CLIENTS];
 };
 
@@ -52,21 +51,20 @@ json_t *control_error(const char *format, ...)
 	return answer;
 }
 
+/* Told once for what has come, so that a connection that cannot be taken now is not told for ever. */
 static void listen_again(struct control *c)
 {
-	struct epoll_event event = { .events = EPOLLIN, .data.u32 = LISTENING };
+	struct epoll_event event = { .events = EPOLLIN | EPOLLET, .data.u32 = LISTENING };
 
 	if (c->socket.fd >= 0)
 		(void)epoll_ctl(c->epoll_fd, EPOLL_CTL_MOD, c->socket.fd, &event);
-	c->full = false;
 }
 
 static void drop(struct control *c, struct client *client)
 {
 	wire_close(&client->wire); /* epoll forgets what is closed */
 	client->owed = 0;
-	if (c->full)
-		listen_again(c);
+	listen_again(c); /* there may have been no descriptor for one */
 }
 
 /* What epoll is to tell of it; and it goes when there is nothing left to do for it. */
@@ -234,21 +232,19 @@ void control_adopt(struct control *c, int fd)
 	wire_open(&client->wire, fd, CONTROL_LINE, CONTROL_KEPT);
 }
 
-static void accept_client(struct control *c)
+/* What cannot be taken, for want of descriptors say, is with the next that comes or goes. */
+static void accept_clients(struct control *c)
 {
-	struct epoll_event none = { .data.u32 = LISTENING };
-	int fd = accept4(c->socket.fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	int fd;
 
-	if (fd >= 0 && !is_welcome(c, fd)) {
-		refuse(fd, "root or the owner of the device only");
-	} else if (fd >= 0) {
-		control_adopt(c, fd);
-	} else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
-		/* It would be told again at once, for ever. */
-		log_debug("control: accept: %s", strerror(errno));
-		(void)epoll_ctl(c->epoll_fd, EPOLL_CTL_MOD, c->socket.fd, &none);
-		c->full = true;
+	while ((fd = accept4(c->socket.fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK)) >= 0) {
+		if (is_welcome(c, fd))
+			control_adopt(c, fd);
+		else
+			refuse(fd, "root or the owner of the device only");
 	}
+	if (errno != EAGAIN)
+		log_debug("control: accept: %s", strerror(errno));
 }
 
 int control_fd(const struct control *c)
@@ -265,7 +261,7 @@ void control_run(struct control *c)
 		uint32_t place = events[i].data.u32;
 
 		if (place == LISTENING)
-			accept_client(c);
+			accept_clients(c);
 		else if (c->client[place].wire.fd >= 0)
 			serve_client(c, &c->client[place], events[i].events);
 	}
@@ -278,7 +274,7 @@ void control_run(struct control *c)
 
 int control_open(struct control **control, uint32_t id, control_handler *handler, void *arg)
 {
-	struct epoll_event event = { .events = EPOLLIN, .data.u32 = LISTENING };
+	struct epoll_event event = { .events = EPOLLIN | EPOLLET, .data.u32 = LISTENING };
 	struct control *c = calloc(1, sizeof(*c));
 	int ret;
 

@@ -12,6 +12,7 @@
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -433,6 +434,28 @@ static void a_client_connects_by_the_socket(void **state)
 	assert_int_equal(rundir_connect(ID + 1), -ENOENT);
 }
 
+/* Nobody goes, who could make room for it; but the next one comes. */
+static void a_client_for_whom_there_is_no_descriptor_is_taken_later(void **state)
+{
+	struct rlimit limit, none;
+	int first = rundir_connect(ID), second, next = dup(0);
+
+	close(next);
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+	none = limit;
+	none.rlim_cur = (rlim_t)next;
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+	put(first, "{\"cmd\":\"info\"}\n");
+	assert_string_equal(got(first), "");
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+	second = rundir_connect(ID);
+	assert_has(got(first), "\"was\":\"info\"");
+	put(second, "{\"cmd\":\"a\"}\n");
+	assert_has(got(second), "\"was\":\"a\"");
+	close(first);
+	close(second);
+}
+
 /* A supervisor that was killed: the file is there, and nobody listens. */
 static void a_stale_socket_is_replaced_or_cleaned(void **state)
 {
@@ -500,6 +523,7 @@ int main(void)
 		TEST(noise_is_borne),
 		TEST(the_socket_is_the_owners_alone),
 		TEST(a_client_connects_by_the_socket),
+		TEST(a_client_for_whom_there_is_no_descriptor_is_taken_later),
 		TEST(a_stale_socket_is_replaced_or_cleaned),
 		TEST(a_late_end_leaves_the_next_ones_socket),
 		TEST(another_users_folder_is_refused),
