@@ -78,6 +78,20 @@ static int await_stop(struct client *c)
 	return ret;
 }
 
+/* 0: it is asked, or has ended meanwhile. -errno, logged. */
+static int ask_to_stop(struct client *c, uint32_t id, const struct verb_call *call)
+{
+	int ret = client_open(c, id);
+
+	if (ret == 0)
+		(void)client_send(c, stop_request(call));
+	if (ret == -ENOENT || ret == -ECONNREFUSED)
+		return 0;
+	if (ret)
+		client_explain(id, ret);
+	return ret;
+}
+
 static int stop_all(const struct verb_call *call, struct devices *devices, json_t *list)
 {
 	struct client *clients = calloc(devices->count + 1, sizeof(*clients));
@@ -88,8 +102,8 @@ static int stop_all(const struct verb_call *call, struct devices *devices, json_
 		bool ours = f->kind == DEVICE_RUNNING || f->kind == DEVICE_BUSY;
 
 		clients[i].wire.fd = -1;
-		if (ours && client_open(&clients[i], f->id) == 0)
-			(void)client_send(&clients[i], stop_request(call));
+		if (ours && ask_to_stop(&clients[i], f->id, call))
+			ret = -EIO;
 	}
 	for (unsigned i = 0; clients && i < devices->count; i++) {
 		if (clients[i].wire.fd < 0)
@@ -113,9 +127,13 @@ static int stop_found(const struct verb_call *call, struct devices *devices, jso
 
 		if (f->id != call->id)
 			continue;
-		if (f->kind == DEVICE_OTHER || f->kind == DEVICE_STARTING) {
+		if (f->kind == DEVICE_OTHER) {
 			log_error("%u: is not ublk-lua's: process %d serves it; stop that", f->id,
 				  f->server);
+			return -EBUSY;
+		}
+		if (f->kind != DEVICE_ORPHAN && f->kind != DEVICE_SOCKET) {
+			log_error("%u: is just starting; try again", f->id);
 			return -EBUSY;
 		}
 		ret = devices_remove(devices, f);
