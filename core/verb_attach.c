@@ -5,6 +5,7 @@
  */
 #include <editline/readline.h>
 #include <errno.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,6 +23,7 @@ static struct {
 	const struct verb_call *call;
 	json_t *names; /* that complete the word at hand */
 	size_t next;
+	bool lost; /* nobody answers any more */
 } session;
 
 static json_t *ask(const char *cmd, const char *member, const char *text)
@@ -29,7 +31,7 @@ static json_t *ask(const char *cmd, const char *member, const char *text)
 	json_t *request = json_pack("{s:s, s:s}", "cmd", cmd, member, text), *answer;
 
 	if (!request)
-		return NULL; /* no UTF-8 */
+		return json_pack("{s:s}", "error", "this is no UTF-8");
 	if (session.call->queue)
 		json_object_set_new(request, "queue", json_integer(atoi(session.call->queue)));
 	if (client_send(&session.client, request))
@@ -124,6 +126,7 @@ static bool serve_input(const char *prompt)
 		answer = ask("eval", "code", text);
 		if (!answer) {
 			log_error("%u: the device's supervisor does not answer", session.client.id);
+			session.lost = true;
 			free(text);
 			return false;
 		}
@@ -169,5 +172,5 @@ int verb_attach(const struct verb_call *call)
 		;
 	json_decref(session.names);
 	client_close(&session.client);
-	return EXIT_OK;
+	return session.lost ? EXIT_FAILED : EXIT_OK;
 }

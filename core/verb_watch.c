@@ -82,10 +82,14 @@ static int draw(const struct watch *w)
 }
 
 /* Until the device has ended, nobody reads, or `frames` (0: for ever) are drawn. */
-static void watch(struct client *c, unsigned long frames)
+static int watch(struct client *c, unsigned long frames)
 {
 	json_t *before = stats(c), *now;
 
+	if (!before) {
+		log_error("%u: no answer from the device's supervisor", c->id);
+		return EXIT_FAILED;
+	}
 	for (unsigned long n = 0; before && (!frames || n < frames); n++) {
 		struct watch w = { .before = before };
 
@@ -101,6 +105,7 @@ static void watch(struct client *c, unsigned long frames)
 		before = now;
 	}
 	json_decref(before);
+	return EXIT_OK;
 }
 
 int verb_watch(const struct verb_call *call)
@@ -122,7 +127,7 @@ int verb_watch(const struct verb_call *call)
 		client_explain(call->id, ret);
 		return EXIT_FAILED;
 	}
-	watch(&c, frames);
+	ret = watch(&c, frames);
 	client_close(&c);
-	return EXIT_OK;
+	return ret;
 }
