@@ -14,10 +14,11 @@
 /* The request with the options that all of them have; NULL: a mistake in those, logged. */
 static json_t *with_options(const struct verb_call *call, json_t *request, int *wait_ms)
 {
-	double seconds = call->timeout ? strtod(call->timeout, NULL) : 0;
+	char *end = "";
+	double seconds = call->timeout ? strtod(call->timeout, &end) : 0;
 
 	*wait_ms = CLIENT_WAIT_MS;
-	if (call->timeout && !(seconds > 0 && seconds <= 3600)) {
+	if (call->timeout && (*end || !(seconds > 0 && seconds <= 3600))) {
 		log_error("--timeout %s: needs seconds, more than 0 and up to 3600", call->timeout);
 		json_decref(request);
 		return NULL;
@@ -29,7 +30,6 @@ static json_t *with_options(const struct verb_call *call, json_t *request, int *
 	if (call->queue && strcmp(call->queue, "all") == 0) {
 		json_object_set_new(request, "queue", json_string("all"));
 	} else if (call->queue) {
-		char *end;
 		long n = strtol(call->queue, &end, 10);
 
 		if (end == call->queue || *end) {
@@ -50,7 +50,7 @@ static json_t *ask(const struct verb_call *call, json_t *request, int *status)
 
 	*status = EXIT_USAGE;
 	if (!request) {
-		log_error("%s: is no UTF-8", call->words[0]);
+		log_error("a word is no UTF-8");
 		return NULL;
 	}
 	request = with_options(call, request, &wait_ms);
@@ -155,10 +155,10 @@ int verb_hold(const struct verb_call *call)
 
 int verb_release(const struct verb_call *call)
 {
-	json_t *request = json_pack("{s:s, s:s}", "cmd", "release", "name", call->words[0]);
+	/* A verdict that is none must not let them go on with none. */
+	json_t *request = json_pack("{s:s, s:s, s:s*}", "cmd", "release", "name", call->words[0],
+				    "verdict", call->count > 1 ? call->words[1] : NULL);
 
-	if (request && call->count > 1)
-		json_object_set_new(request, "verdict", json_string(call->words[1]));
 	return show(call, request, print_released);
 }
 

@@ -49,9 +49,11 @@ refused() {
   refused 2 "set: rate: options are written key=value" set 1048570 rate
   refused 2 "set: a is given twice" set 1048570 a=1 a=2
   refused 2 "--timeout 0: needs seconds" hold --timeout 0 1048570
+  refused 2 "--timeout 5x: needs seconds" hold --timeout 5x 1048570
   refused 2 "--queue x: needs a number, or all" hold --queue x 1048570
   refused 2 "an argument is missing for --queue" hold 1048570 --queue
   refused 2 "is no UTF-8" eval 1048570 $'\xff'
+  refused 2 "is no UTF-8" release 1048570 name $'\xff'
   refused 1 "1048570: no device of ublk-lua has this number" eval 1048570 1
 }
 
