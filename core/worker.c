@@ -84,14 +84,18 @@ static void answer_client(struct worker *w, const struct letter *request)
 	free(answer);
 }
 
-static void answer_clients(struct worker *w)
+/* One in a round: however many ask, and whatever it costs, requests come in between. */
+static void answer_next(struct worker *w)
 {
-	struct letter *request;
+	struct mailbox *requests = w->config.requests;
+	struct letter *request = mailbox_take(requests);
 
-	while ((request = mailbox_take(w->config.requests))) {
-		answer_client(w, request);
-		free(request);
-	}
+	if (!request)
+		return;
+	answer_client(w, request);
+	free(request);
+	if (atomic_load(&requests->count))
+		(void)eventfd_write(requests->fd, 1); /* the next round comes at once */
 }
 
 static int serve(struct worker *w, struct transport *transport, struct dispatch *dispatch)
@@ -100,7 +104,7 @@ static int serve(struct worker *w, struct transport *transport, struct dispatch 
 
 	while ((count = transport->ops->reap(transport, dispatch_deadline(dispatch))) >= 0) {
 		dispatch_round(dispatch, (unsigned)count);
-		answer_clients(w);
+		answer_next(w);
 		if (transport->shared.stop) {
 			transport->shared.stop = 0;
 			(void)eventfd_write(w->config.stop_fd, 1);

@@ -35,7 +35,8 @@ WRAP_queue       := mmap io_uring_submit_and_wait io_uring_submit_and_wait_timeo
                     io_uring_submit_and_get_events
 WRAP_queue_batch := io_uring_submit_and_wait io_uring_submit_and_wait_timeout \
                     io_uring_submit_and_get_events io_uring_register_buf_ring
-WRAP_worker      := transport_alloc
+WRAP_worker      := transport_alloc queue_open dispatch_open dispatch_round dispatch_deadline \
+                    dispatch_close script_attach script_command
 WRAP_backend_mem := mmap
 WRAP_file_start  := lane_start lane_pages lane_fetch lane_store file_serve
 
