@@ -51,14 +51,19 @@ short relay_events(const struct relay *r)
 	return wire_pending(&r->wire) ? POLLIN | POLLOUT : POLLIN;
 }
 
+/* An answer to `letter` that does not fit is missed, and its client told that it has not come. */
+static void reply(struct relay *r, const struct letter *letter, const char *text)
+{
+	(void)talk_put(&r->wire, letter->number, letter->queue, text, strlen(text));
+}
+
 static void deliver(struct relay *r, struct letter *letter)
 {
-	static const char full[] = "{\"ok\":false,\"error\":\"so many requests wait for it already "
-				   "that it takes no more\"}";
-
 	if (letter->queue < r->queues && mailbox_put(&r->requests[letter->queue], letter) == 0)
 		return;
-	(void)talk_put(&r->wire, letter->number, letter->queue, full, sizeof(full) - 1);
+	reply(r, letter,
+	      "{\"ok\":false,\"error\":\"so many requests wait for it already that it takes no "
+	      "more\"}");
 	free(letter);
 }
 
@@ -88,10 +93,11 @@ void relay_run(struct relay *r)
 	if (r->wire.fd >= 0)
 		take_requests(r);
 	while ((letter = mailbox_take(&r->answers))) {
-		/* One that does not fit is missed, and its client told that it has not come. */
 		if (r->wire.fd >= 0)
-			(void)talk_put(&r->wire, letter->number, letter->queue, letter->text,
-				       letter->size);
+			reply(r, letter,
+			      letter->size > TALK_LETTER
+				      ? "{\"ok\":false,\"error\":\"its answer is too long\"}"
+				      : letter->text);
 		free(letter);
 	}
 	if (r->wire.fd >= 0 && wire_flush(&r->wire))

@@ -262,6 +262,20 @@ static void a_server_that_talks_nonsense_is_not_listened_to(void **state)
 	assert_has(got(), "queue 0 has not answered");
 }
 
+static void an_answer_that_is_too_long_is_told(void **state)
+{
+	char *text = malloc(TALK_LETTER + 2);
+
+	assert_non_null(text);
+	memset(text, ' ', TALK_LETTER + 1);
+	text[TALK_LETTER + 1] = '\0';
+	put("{\"cmd\":\"eval\",\"code\":\"x\"}\n");
+	answer(asked(0, "eval x "), text);
+	assert_string_equal(got(),
+			    "{\"ok\":false,\"error\":\"queue 0: its answer is too long\"}\n");
+	free(text);
+}
+
 static void a_large_request_and_answer_pass(void **state)
 {
 	enum { LARGE = 900000 };
@@ -313,6 +327,7 @@ int main(void)
 		TEST(who_is_gone_is_not_waited_for),
 		TEST(the_end_of_the_device_is_told),
 		TEST(a_server_that_talks_nonsense_is_not_listened_to),
+		TEST(an_answer_that_is_too_long_is_told),
 		TEST(a_large_request_and_answer_pass),
 #undef TEST
 	};
