@@ -69,16 +69,17 @@ int verb_clean(const struct verb_call *call)
 	struct devices devices;
 	json_t *list = json_array();
 	int ret = devices_find(&devices);
+	unsigned count = ret ? 0 : devices.count;
 
-	for (unsigned i = 0; ret == 0 && i < devices.count; i++) {
+	for (unsigned i = 0; i < count; i++) {
 		const struct found *f = &devices.found[i];
 
 		if (f->kind != DEVICE_ORPHAN && f->kind != DEVICE_SOCKET)
 			continue;
-		ret = devices_remove(&devices, f);
-		if (ret)
-			break;
-		if (call->options & VERB_JSON)
+		/* One that is stuck keeps nobody from the others. */
+		if (devices_remove(&devices, f))
+			ret = -1;
+		else if (call->options & VERB_JSON)
 			json_array_append_new(list, found_json(f));
 		else
 			printf("/dev/ublkb%u: %s removed\n", f->id, devices_kind(f));
