@@ -326,9 +326,12 @@ int server_main(const struct server_config *config, const struct link *link)
 		close_all(&s);
 		return EXIT_FAILURE;
 	}
-	ret = load_others(&s, first);
+	/* At once: what nobody has open is an orphan for `clean`, and the scripts may take long. */
+	ret = open_char_device(&s);
 	if (ret == 0)
-		ret = open_char_device(&s);
+		ret = load_others(&s, first);
+	else
+		script_close(first);
 	if (ret == 0)
 		ret = start_workers(&s);
 	link_send(link, ret);
