@@ -87,13 +87,14 @@ static int opener(uint32_t id)
 	return pid;
 }
 
+/* Nor may it be told for old before its node is there. */
 static bool is_new(uint32_t id)
 {
 	char node[32];
 	struct stat st;
 
 	snprintf(node, sizeof(node), "/dev/ublkc%u", id);
-	return stat(node, &st) == 0 && time(NULL) - st.st_ctime <= NEW_S;
+	return stat(node, &st) < 0 || time(NULL) - st.st_ctime <= NEW_S;
 }
 
 static bool is_alive(int pid)
@@ -106,7 +107,9 @@ static void judge_driver(struct found *f)
 	f->server = f->info.state == UBLK_S_DEV_LIVE && is_alive(f->info.ublksrv_pid)
 			    ? f->info.ublksrv_pid
 			    : opener(f->id);
-	if (f->server)
+	/* One whose I/O waits for its next server, or fails until it comes, is not given up. */
+	if (f->server || f->info.state == UBLK_S_DEV_QUIESCED ||
+	    f->info.state == UBLK_S_DEV_FAIL_IO)
 		f->kind = DEVICE_OTHER;
 	else
 		f->kind = is_new(f->id) ? DEVICE_STARTING : DEVICE_ORPHAN;
@@ -239,17 +242,35 @@ uint64_t devices_size(const struct found *f)
 	return sectors * 512;
 }
 
+/* Seconds may have gone by since it was found, and its number to another. */
+static int look_again(struct devices *d, uint32_t id)
+{
+	struct found now = { .id = id };
+	int ret = ctrl_get_info(d->ctrl, id, &now.info);
+
+	if (ret == 0)
+		judge_driver(&now);
+	if (ret || now.kind == DEVICE_ORPHAN)
+		return ret;
+	log_error("%u: is no orphan any more: another device has the number", id);
+	return -EBUSY;
+}
+
 int devices_remove(struct devices *d, const struct found *f)
 {
 	int ret = 0;
 
 	/* First stop, and delete only what has stopped: see ctrl.c. */
 	if (f->kind == DEVICE_ORPHAN) {
-		ret = ctrl_stop(d->ctrl, f->id, STOP_MS);
+		ret = look_again(d, f->id);
+		if (ret == 0)
+			ret = ctrl_stop(d->ctrl, f->id, STOP_MS);
 		if (ret == -ETIMEDOUT)
 			log_error("STOP_DEV: the ublk driver does not stop device %u", f->id);
 		if (ret == 0)
 			ret = ctrl_delete(d->ctrl, f->id);
+		if (ret == -ENODEV) /* it has gone by itself */
+			ret = 0;
 	}
 	if (ret == 0 && rundir_clean(f->id) < 0)
 		log_warn("%s: cannot be removed", rundir_path(f->id));

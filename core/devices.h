@@ -15,8 +15,8 @@ enum device_kind {
 	DEVICE_RUNNING,	 /* of ublk-lua; its supervisor answers */
 	DEVICE_BUSY,	 /* of ublk-lua; it does not just now: the device ends, say */
 	DEVICE_STARTING, /* new, and nobody has opened it yet */
-	DEVICE_OTHER,	 /* another program serves it */
-	DEVICE_ORPHAN,	 /* nobody does */
+	DEVICE_OTHER,	 /* another program serves it, or its state says that one will again */
+	DEVICE_ORPHAN,	 /* nobody does, or will */
 	DEVICE_SOCKET,	 /* there is none, but a socket that a killed supervisor has left */
 };
 

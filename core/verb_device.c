@@ -127,6 +127,10 @@ static int stop_found(const struct verb_call *call, struct devices *devices, jso
 
 		if (f->id != call->id)
 			continue;
+		if (f->kind == DEVICE_OTHER && !f->server) {
+			log_error("%u: is not ublk-lua's: it waits for its next server", f->id);
+			return -EBUSY;
+		}
 		if (f->kind == DEVICE_OTHER) {
 			log_error("%u: is not ublk-lua's: process %d serves it; stop that", f->id,
 				  f->server);
