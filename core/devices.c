@@ -19,11 +19,13 @@
 #include <unistd.h>
 
 #include "client.h"
+#include "clock.h"
 #include "log.h"
 #include "rundir.h"
 
-enum { ANSWER_MS = 2000, STOP_MS = 10000, NEW_S = 2 };
+enum { ANSWER_MS = 2000, LAST_MS = 100, STOP_MS = 10000, NEW_S = 2 };
 
+static const uint64_t MS = CLOCK_SECOND / 1000;
 static const char class_path[] = "/sys/class/ublk-char";
 
 /* The place of `id`, a new one if need be; NULL: no memory. */
@@ -148,10 +150,19 @@ static int find_in_driver(struct devices *d)
 	return ret;
 }
 
+/* What has come already is to be read all the same. */
+static int left_ms(uint64_t deadline)
+{
+	uint64_t now = clock_now();
+
+	return now + LAST_MS * MS < deadline ? (int)((deadline - now) / MS) : LAST_MS;
+}
+
 /* Ask all first, so that those that do not answer are waited for at one time. */
 static void ask_sockets(struct devices *d, const uint32_t *ids, unsigned count)
 {
 	struct client *clients = calloc(count, sizeof(*clients));
+	uint64_t deadline = clock_now() + ANSWER_MS * MS;
 
 	for (unsigned i = 0; clients && i < count; i++) {
 		int ret = client_open(&clients[i], ids[i]);
@@ -166,7 +177,7 @@ static void ask_sockets(struct devices *d, const uint32_t *ids, unsigned count)
 		struct found *f = clients[i].wire.fd < 0 ? NULL : place(d, ids[i]);
 
 		if (f)
-			f->told = client_receive(&clients[i], ANSWER_MS);
+			f->told = client_receive(&clients[i], left_ms(deadline));
 		if (f && client_refusal(f->told) == NULL) {
 			f->kind = DEVICE_RUNNING;
 			f->server = (int)json_integer_value(json_object_get(f->told, "server"));
