@@ -39,16 +39,20 @@ struct control {
 json_t *control_error(const char *format, ...)
 {
 	char text[1024];
-	json_t *error, *answer;
+	json_t *error;
+	size_t size, cut;
 	va_list args;
 
 	va_start(args, format);
 	vsnprintf(text, sizeof(text), format, args);
 	va_end(args);
-	error = json_string(text); /* NULL where a cut went through a character */
-	answer = json_pack("{s:b, s:o}", "ok", 0, "error",
-			   error ? error : json_string("an error that cannot be told as text"));
-	return answer;
+	size = strlen(text);
+	cut = size > 3 ? size - 3 : 0;
+	/* A character that was cut in two is no UTF-8, and has up to three bytes here. */
+	while (!(error = json_stringn(text, size)) && size > cut)
+		size--;
+	return json_pack("{s:b, s:o}", "ok", 0, "error",
+			 error ? error : json_string("an error that cannot be told as text"));
 }
 
 /* Told once for what has come, so that a connection that cannot be taken now is not told for ever. */

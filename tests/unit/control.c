@@ -197,6 +197,20 @@ static void a_zero_is_no_end_of_a_line(void **state)
 	close(fd);
 }
 
+static void a_long_error_is_cut_between_two_characters(void **state)
+{
+	char text[2001] = "";
+
+	for (int i = 0; i < 1000; i++)
+		strcat(text, "\xc3\xa4");
+	for (int more = 0; more < 2; more++) {
+		json_t *error = control_error("%s%s", more ? "x" : "", text);
+
+		assert_in_range(json_string_length(json_object_get(error, "error")), 1020, 1023);
+		json_decref(error);
+	}
+}
+
 static void a_line_without_end_is_told_and_dropped(void **state)
 {
 	static char part[65536];
@@ -509,6 +523,7 @@ int main(void)
 		TEST(a_line_may_come_in_pieces),
 		TEST(garbage_is_answered_and_the_client_kept),
 		TEST(a_zero_is_no_end_of_a_line),
+		TEST(a_long_error_is_cut_between_two_characters),
 		TEST(a_line_without_end_is_told_and_dropped),
 		TEST(half_a_line_and_gone_leaves_nothing),
 		TEST(who_has_ended_writing_gets_its_answers),
