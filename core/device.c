@@ -10,7 +10,6 @@
 #include "device.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
@@ -23,6 +22,7 @@
 #include "backend.h"
 #include "ctrl.h"
 #include "features.h"
+#include "in_use.h"
 #include "log.h"
 #include "mode.h"
 #include "params.h"
@@ -31,6 +31,7 @@ enum {
 	NODE_WAIT_MS = 3000, /* devtmpfs and udev */
 	STOP_MS = 10000,     /* for requests in flight and the page cache's last writes */
 	STOP_FAILING_MS = 5000,
+	LOOK_MS = 2000, /* whether it is in use */
 	EXIT_MS = 5000, /* for a server whose queues have ended */
 };
 
@@ -408,16 +409,10 @@ int device_talk_fd(const struct device *d)
 int device_try_stop(struct device *d)
 {
 	uint64_t offered;
-	int fd;
 
 	if (ctrl_get_features(d->ctrl, &offered) == 0 && offered & UBLK_F_SAFE_STOP_DEV)
 		return ctrl_try_stop(d->ctrl, d->info.dev_id, STOP_MS) == -EBUSY ? -EBUSY : 0;
-	fd = open(d->node, O_RDONLY | O_EXCL | O_CLOEXEC | O_NONBLOCK);
-	if (fd < 0 && errno == EBUSY)
-		return -EBUSY;
-	if (fd >= 0)
-		close(fd);
-	return 0;
+	return in_use(d->node, LOOK_MS) ? -EBUSY : 0;
 }
 
 static void size_text(double bytes, char *text, unsigned size)
