@@ -55,7 +55,7 @@ json_t *control_error(const char *format, ...)
 			 error ? error : json_string("an error that cannot be told as text"));
 }
 
-/* Told once for what has come, so that a connection that cannot be taken now is not told for ever. */
+/* Told once for what has come: a connection that cannot be taken now is not told for ever. */
 static void listen_again(struct control *c)
 {
 	struct epoll_event event = { .events = EPOLLIN | EPOLLET, .data.u32 = LISTENING };

@@ -75,7 +75,7 @@ static void memory_is_taken_on_the_queues_thread_and_cpus(void **state)
 	assert_true(CPU_EQUAL(&seen.cpus, &config.cpus));
 }
 
-/* A queue of which this test is all: rounds as long as it is woken; what happened, a letter each. */
+/* A queue that is this test's: rounds while it is woken; what happened, a letter each. */
 static struct transport fake;
 static bool is_fake;
 static int wake_fd;
