@@ -202,7 +202,7 @@ static void a_long_error_is_cut_between_two_characters(void **state)
 	char text[2001] = "";
 
 	for (int i = 0; i < 1000; i++)
-		strcat(text, "\xc3\xa4");
+		memcpy(text + 2 * (size_t)i, "\xc3\xa4", 3);
 	for (int more = 0; more < 2; more++) {
 		json_t *error = control_error("%s%s", more ? "x" : "", text);
 
