@@ -55,12 +55,15 @@ static int open_disk(const struct ul_device *dev, const struct ul_backing_spec *
 	return -EINVAL;
 }
 
-static int host_size(int fd, const struct stat *st, uint64_t *size)
+/* 0 or -errno, logged. */
+static int host_size(const struct ul_backing_spec *spec, int fd, const struct stat *st,
+		     uint64_t *size)
 {
-	if (S_ISBLK(st->st_mode))
-		return ioctl(fd, BLKGETSIZE64, size) < 0 ? -errno : 0;
 	*size = (uint64_t)st->st_size;
-	return 0;
+	if (!S_ISBLK(st->st_mode) || ioctl(fd, BLKGETSIZE64, size) == 0)
+		return 0;
+	log_error("ublk.file(\"%s\"): cannot tell its size: %s", spec->path, strerror(errno));
+	return -errno;
 }
 
 static int file_probe(struct ul_device *dev, struct ul_backing_spec *spec)
@@ -76,13 +79,10 @@ static int file_probe(struct ul_device *dev, struct ul_backing_spec *spec)
 	ret = open_disk(dev, spec, &fd, &st);
 	if (ret)
 		return ret;
-	ret = host_size(fd, &st, &size);
+	ret = host_size(spec, fd, &st, &size);
 	close(fd);
-	if (ret) {
-		log_error("ublk.file(\"%s\"): cannot tell its size: %s", spec->path,
-			  strerror(-ret));
+	if (ret)
 		return ret;
-	}
 	spec->size = (double)(size / block * block); /* a last partial block cannot be reached */
 	if (spec->size == 0) {
 		log_error("ublk.file(\"%s\"): it is empty; make it with `truncate -s SIZE`",
@@ -162,7 +162,7 @@ static int set_up(struct file *file, const struct ul_device *dev,
 	file->base.prompt = file->base.lazy = S_ISREG(st.st_mode) && in_memory(*fd);
 	file->block_device = S_ISBLK(st.st_mode);
 	file->durable = !dev->volatile_cache;
-	ret = host_size(*fd, &st, &size);
+	ret = host_size(spec, *fd, &st, &size);
 	if (ret == 0 && (double)size < spec->size && makes(spec) && S_ISREG(st.st_mode)) {
 		ret = make_longer(*fd, spec);
 	} else if (ret == 0 && (double)size < spec->size) {
