@@ -45,7 +45,8 @@ static uint64_t unclaimed(const struct cow *cow, uint64_t first, uint64_t count)
 	for (unsigned i = 0; i < COW_CLAIMS; i++) {
 		const struct cow_claim *claim = &cow->claims[i];
 
-		if (claim->first + claim->count <= first || claim->first >= first + count)
+		if (!claim->count || claim->first + claim->count <= first ||
+		    claim->first >= first + count)
 			continue;
 		count = claim->first > first ? claim->first - first : 0;
 	}
