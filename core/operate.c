@@ -38,15 +38,20 @@ typedef json_t *command(struct operate *o, const struct control_request *request
 static json_t later;
 #define LATER (&later)
 
+/* Of a path or a word, which may be anything; what is no UTF-8 cannot be said in JSON. */
+static json_t *text_json(const char *word)
+{
+	json_t *text = json_string(word);
+
+	return text ? text : json_string("?");
+}
+
 static json_t *words_json(char *const *words, unsigned count)
 {
 	json_t *list = json_array();
 
-	for (unsigned i = 0; i < count; i++) {
-		json_t *word = json_string(words[i]);
-
-		json_array_append_new(list, word ? word : json_string("?")); /* no UTF-8 */
-	}
+	for (unsigned i = 0; i < count; i++)
+		json_array_append_new(list, text_json(words[i]));
 	return list;
 }
 
@@ -63,14 +68,6 @@ static json_t *flags_json(uint64_t flags)
 	return list;
 }
 
-/* A path may be anything; what is no UTF-8 cannot be said in JSON. */
-static json_t *path_json(const char *path)
-{
-	json_t *text = json_string(path);
-
-	return text ? text : json_string("?");
-}
-
 static json_t *info(struct operate *o, const struct control_request *request)
 {
 	struct device_facts f;
@@ -79,7 +76,7 @@ static json_t *info(struct operate *o, const struct control_request *request)
 	device_facts(o->device, &f);
 	root = json_pack("{s:s, s:i, s:o, s:o, s:b, s:I, s:I, s:i, s:i, s:i, s:i, s:b}", "device",
 			 device_node(o->device), "number", (int)f.info->dev_id, "script",
-			 path_json(f.config->path), "args",
+			 text_json(f.config->path), "args",
 			 words_json(f.config->args, f.config->arg_count), "chunk",
 			 f.config->chunk != NULL, "seed", (json_int_t)f.config->seed, "size",
 			 (json_int_t)f.spec->size, "queues", (int)f.info->nr_hw_queues, "depth",
