@@ -71,7 +71,7 @@ static int open_ring(struct queue *q, const struct queue_config *cfg)
 	q->ring_open = true;
 	q->lane = (struct lane){
 		.ring = &q->ring,
-		.lazy = q->lazy,
+		.lazy = q->flags & UBLK_F_USER_COPY,
 		.char_fd = cfg->char_fd,
 		.queue = cfg->queue,
 		.buffers = q->base.data,
@@ -85,7 +85,7 @@ static int open_ring(struct queue *q, const struct queue_config *cfg)
 /* A buffer for each tag, of its number; it is filled with the pages of the tag's request. */
 static int register_buffers(struct queue *q, const struct queue_config *cfg)
 {
-	if (!q->pages)
+	if (!q->lane.lazy || !(q->flags & UBLK_F_SUPPORT_ZERO_COPY))
 		return 0;
 	q->lane.pages = calloc(cfg->depth, sizeof(*q->lane.pages));
 	if (!q->lane.pages)
@@ -165,13 +165,13 @@ void queue_fill_request(struct queue *q, uint16_t tag)
 
 	req->op = (uint8_t)(desc->op_flags & 0xff);
 	req->flags = desc->op_flags & ~(0xffU | UBLK_IO_F_NEED_REG_BUF);
-	if (q->auto_pages && !(desc->op_flags & UBLK_IO_F_NEED_REG_BUF))
+	if (queue_auto_pages(q) && !(desc->op_flags & UBLK_IO_F_NEED_REG_BUF))
 		q->lane.pages[tag] = PAGES_OF_ANSWER;
 	/* A flush has no place; the block layer writes (sector_t)-1 there. */
 	req->sector = req->op == UL_OP_FLUSH ? 0 : (double)desc->start_sector;
 	req->length = req->op == UL_OP_FLUSH ? 0 : desc->nr_sectors << 9;
-	req->buf =
-		transport_op_has_data(req->op) && !q->lazy ? transport_buffer(&q->base, tag) : NULL;
+	req->buf = transport_op_has_data(req->op) && !q->lane.lazy ? transport_buffer(&q->base, tag)
+								   : NULL;
 }
 
 /*
@@ -300,9 +300,6 @@ int queue_open(struct transport **transport, const struct queue_config *cfg)
 	q->way = q->flags & UBLK_F_BATCH_IO ? &queue_batch : &queue_tags;
 	q->wake_fd = cfg->wake_fd;
 	q->epoch = cfg->epoch;
-	q->lazy = cfg->flags & UBLK_F_USER_COPY;
-	q->pages = q->lazy && cfg->flags & UBLK_F_SUPPORT_ZERO_COPY;
-	q->auto_pages = q->pages && cfg->flags & UBLK_F_AUTO_BUF_REG;
 	q->state = calloc(cfg->depth, sizeof(*q->state));
 	if (q->state)
 		ret = transport_alloc(&q->base, cfg->queue, cfg->depth, cfg->max_io,

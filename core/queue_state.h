@@ -12,6 +12,7 @@
 
 #include "lane.h"
 #include "transport.h"
+#include "uapi.h"
 
 enum tag_state {
 	TAG_GONE = 0, /* no command with the driver, no request with us: before start, after end */
@@ -66,10 +67,7 @@ struct queue {
 	unsigned at_once;     /* completions that the next submit brings itself: no need to wait */
 	unsigned wake_errors; /* in a row, of the poll of wake_fd */
 	bool ring_open;
-	bool lazy;	 /* data stays with the driver until somebody wants it, */
-	bool pages;	 /* also as registered buffers of the ring, */
-	bool auto_pages; /* as which it comes by itself */
-	bool broken;	 /* the driver refused a command: the queue can't go on */
+	bool broken; /* the driver refused a command: the queue can't go on */
 };
 
 /* What a completion is of: in the top byte of its user_data, where no address of a user has any. */
@@ -83,6 +81,12 @@ static inline uint64_t queue_user_data(enum kind kind, uint16_t tag)
 static inline enum kind kind_of(const struct io_uring_cqe *cqe)
 {
 	return (enum kind)(cqe->user_data >> 56);
+}
+
+/* Are the pages of a request a buffer of the ring by themselves? */
+static inline bool queue_auto_pages(const struct queue *q)
+{
+	return q->lane.pages && q->flags & UBLK_F_AUTO_BUF_REG;
 }
 
 /* Submit what is in the ring and wait for a completion, but not beyond `deadline`. 0 or -errno. */

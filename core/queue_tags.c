@@ -30,8 +30,8 @@ static void give_to_driver(struct queue *q, uint16_t tag, uint32_t op, int32_t r
 	cmd->tag = tag;
 	cmd->result = result;
 	/* Of a lazy device the driver wants none. */
-	cmd->addr = q->lazy ? 0 : (uint64_t)(uintptr_t)transport_buffer(&q->base, tag);
-	if (q->auto_pages)
+	cmd->addr = q->lane.lazy ? 0 : (uint64_t)(uintptr_t)transport_buffer(&q->base, tag);
+	if (queue_auto_pages(q))
 		sqe->addr = tag | UBLK_AUTO_BUF_REG_FALLBACK;
 	q->state[tag] = TAG_FETCHING;
 	q->fetching++;
