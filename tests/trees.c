@@ -119,3 +119,17 @@ void tree_pump(void *arg)
 	io_uring_cq_advance(&lane->ring, seen);
 	lane_run(&lane->lane);
 }
+
+unsigned tree_exercise(struct backend *root, struct exercise exercise, bool by_ring)
+{
+	struct tree_lane lane;
+
+	tree_lane_open(&lane, root);
+	exercise.backend = root;
+	exercise.lane = by_ring ? &lane.lane : NULL;
+	exercise.pump = tree_pump;
+	exercise.arg = &lane;
+	exercise_run(&exercise);
+	tree_lane_close(&lane);
+	return exercise.failed;
+}

@@ -7,6 +7,7 @@
 #pragma once
 
 #include "backend.h"
+#include "exercise.h"
 
 /* A device with one backing of `kind`, as a script may have made it. */
 struct ul_device tree_device(int kind);
@@ -38,3 +39,9 @@ void tree_lane_close(struct tree_lane *lane);
 
 /* A round: what is in the ring is submitted and waited for, and what has ended goes on. */
 void tree_pump(void *lane);
+
+/*
+ * Run `exercise` on `root`, by a lane of its own or, if not `by_ring`, by `serve`. Returns how
+ * many operations failed as was expected.
+ */
+unsigned tree_exercise(struct backend *root, struct exercise exercise, bool by_ring);

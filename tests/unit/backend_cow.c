@@ -77,20 +77,12 @@ static void compare_with_fill(struct backend *base)
 static unsigned exercise(struct backend *root, struct exercise_model *model, unsigned operations,
 			 uint64_t seed, int (*expected)(int result))
 {
-	struct tree_lane lane;
-	struct exercise ex = { .backend = root,
-			       .model = model,
-			       .lane = slow ? &lane.lane : NULL,
-			       .seed = seed,
-			       .operations = operations,
-			       .pump = tree_pump,
-			       .arg = &lane,
-			       .expected = expected };
-
-	tree_lane_open(&lane, root);
-	exercise_run(&ex);
-	tree_lane_close(&lane);
-	return ex.failed;
+	return tree_exercise(root,
+			     (struct exercise){ .model = model,
+						.seed = seed,
+						.operations = operations,
+						.expected = expected },
+			     slow);
 }
 
 static void what_is_written_covers_the_base(void **state)

@@ -42,20 +42,11 @@ static struct backend *open_mirror(uint32_t legs)
 static unsigned exercise(struct backend *root, struct exercise_model *model,
 			 int (*expected)(int result))
 {
-	struct tree_lane lane;
-	struct exercise ex = { .backend = root,
-			       .model = model,
-			       .lane = slow ? &lane.lane : NULL,
-			       .seed = 5,
-			       .operations = 10000,
-			       .pump = tree_pump,
-			       .arg = &lane,
-			       .expected = expected };
-
-	tree_lane_open(&lane, root);
-	exercise_run(&ex);
-	tree_lane_close(&lane);
-	return ex.failed;
+	return tree_exercise(
+		root,
+		(struct exercise){
+			.model = model, .seed = 5, .operations = 10000, .expected = expected },
+		slow);
 }
 
 static void each_leg_has_the_data(void **state)

@@ -34,22 +34,15 @@ static void exercise_device(struct ul_device *dev, uint64_t seed, unsigned opera
 {
 	struct backend *root = tree_open(dev);
 	struct exercise_model model;
-	struct tree_lane lane;
 
 	if (slow)
 		tree_slow(root);
-	tree_lane_open(&lane, root);
 	exercise_model_open(&model, (uint64_t)dev->size, NULL);
-	exercise_run(&(struct exercise){ .backend = root,
-					 .model = &model,
-					 .lane = slow ? &lane.lane : NULL,
-					 .seed = seed,
-					 .operations = operations,
-					 .pump = tree_pump,
-					 .arg = &lane });
+	tree_exercise(root,
+		      (struct exercise){ .model = &model, .seed = seed, .operations = operations },
+		      slow);
 	exercise_compare(root, &model);
 	exercise_model_close(&model);
-	tree_lane_close(&lane);
 	backend_close(root);
 }
 
@@ -154,23 +147,17 @@ static void a_failing_leg_fails_what_touches_it_alone(void **state)
 	struct ul_device dev = stripe(3, 4096);
 	struct backend *root = tree_open(&dev);
 	struct exercise_model model;
-	struct tree_lane lane;
-	struct exercise ex = { .backend = root,
-			       .model = &model,
-			       .operations = 20000,
-			       .pump = tree_pump,
-			       .expected = is_enodata };
+	unsigned failed;
 
 	tree_slow(root);
 	slow_fail(root->child[2], fail_at_times);
-	tree_lane_open(&lane, root);
 	exercise_model_open(&model, (uint64_t)dev.size, NULL);
-	ex.lane = slow ? &lane.lane : NULL;
-	ex.arg = &lane;
-	exercise_run(&ex);
-	assert_in_range(ex.failed, 100, 15000);
+	failed = tree_exercise(
+		root,
+		(struct exercise){ .model = &model, .operations = 20000, .expected = is_enodata },
+		slow);
+	assert_in_range(failed, 100, 15000);
 	exercise_model_close(&model);
-	tree_lane_close(&lane);
 	backend_close(root);
 }
 
