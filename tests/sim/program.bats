@@ -3,22 +3,12 @@
 # that each mistake is one line on stderr that says what and where.
 bats_require_minimum_version 1.5.0
 
+load lib
+
 setup() {
   program=$PWD/${BUILD:-build}/ublk-lua
   examples=$PWD/examples
   cd "$BATS_TEST_TMPDIR" || return
-}
-
-# refused STATUS TEXT WORD...: the program exits with STATUS, prints nothing on
-# stdout, and one line on stderr with TEXT in it.
-refused() {
-  local want=$1 text=$2
-  shift 2
-  run --separate-stderr -"$want" "$program" "$@"
-  [ "$output" = "" ]
-  # shellcheck disable=SC2154 # bats sets it
-  [ "${#stderr_lines[@]}" -eq 1 ] || { echo "stderr: $stderr" && return 1; }
-  [[ $stderr == "ublk-lua: "*"$text"* ]] || { echo "stderr: $stderr" && return 1; }
 }
 
 @test "version is one line" {

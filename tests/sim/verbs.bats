@@ -3,18 +3,9 @@
 # on stderr and has its exit status. With devices: tests/device/verbs.bats.
 bats_require_minimum_version 1.5.0
 
-setup() { program=$PWD/${BUILD:-build}/ublk-lua; }
+load lib
 
-# refused STATUS TEXT WORD...: as in program.bats.
-refused() {
-  local want=$1 text=$2
-  shift 2
-  run --separate-stderr -"$want" "$program" "$@"
-  [ "$output" = "" ]
-  # shellcheck disable=SC2154 # bats sets it
-  [ "${#stderr_lines[@]}" -eq 1 ] || { echo "stderr: $stderr" && return 1; }
-  [[ $stderr == "ublk-lua: "*"$text"* ]] || { echo "stderr: $stderr" && return 1; }
-}
+setup() { program=$PWD/${BUILD:-build}/ublk-lua; }
 
 @test "a verb without its device says so" {
   for verb in info stats stop; do

@@ -208,18 +208,12 @@ static struct exercise_model shared_model;
 
 static void *exercise_part(void *arg)
 {
-	struct tree_lane lane;
-
-	tree_lane_open(&lane, shared);
-	exercise_run(&(struct exercise){ .backend = shared,
-					 .model = &shared_model,
-					 .lane = slow ? &lane.lane : NULL,
+	tree_exercise(shared,
+		      (struct exercise){ .model = &shared_model,
 					 .threads = THREADS,
 					 .thread = *(const unsigned *)arg,
-					 .operations = 250,
-					 .pump = tree_pump,
-					 .arg = &lane });
-	tree_lane_close(&lane);
+					 .operations = 250 },
+		      slow);
 	return NULL;
 }
 

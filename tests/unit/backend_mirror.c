@@ -69,7 +69,6 @@ static void a_mirror_of_files_and_stripes_keeps_the_data(void **state)
 	uint32_t first = tree_grow(&dev, 0, 2, UL_BACKING_STRIPE);
 	uint32_t stripe = tree_grow(&dev, first, 2, UL_BACKING_FILE);
 	struct exercise_model model;
-	struct tree_lane lane;
 	struct backend *root;
 
 	tree_file(&dev.backing[first + 1], "whole.img", SIZE, 0);
@@ -79,15 +78,8 @@ static void a_mirror_of_files_and_stripes_keeps_the_data(void **state)
 	assert_true(dev.size == SIZE);
 	if (slow)
 		tree_slow(root);
-	tree_lane_open(&lane, root);
 	exercise_model_open(&model, SIZE, NULL);
-	exercise_run(&(struct exercise){ .backend = root,
-					 .model = &model,
-					 .lane = slow ? &lane.lane : NULL,
-					 .operations = 300,
-					 .pump = tree_pump,
-					 .arg = &lane });
-	tree_lane_close(&lane);
+	tree_exercise(root, (struct exercise){ .model = &model, .operations = 300 }, slow);
 	exercise_compare(root->child[0], &model);
 	exercise_compare(root->child[1], &model);
 	exercise_model_close(&model);
