@@ -79,31 +79,48 @@ traced_commands() {
   sed -En "s/$thread$event$data$opcode/\1 \3 \4/p" "$tracing/trace"
 }
 
-@test "one FETCH for each tag before START_DEV, then nothing until I/O comes" {
-  local event
+# trace_start ARG…: start a device of two queues and 16 tags. What its queues send before START_DEV
+# is then in $before, a user_data a line, and how many commands follow in $after.
+trace_start() {
+  local event start
   mountpoint -q "$tracing" || mount -t tracefs none "$tracing"
   event=$(compgen -G "$tracing/events/io_uring/io_uring_submit_[rs]*" | head -n 1)
   [[ -n $event ]] || skip "needs the io_uring tracepoints"
   echo 0 >"$tracing/trace"
   echo 1 >"$event/enable"
-  start_device -q 2 -d 16 ramdisk.lua
+  start_device -q 2 -d 16 "$@"
   echo 0 >"$event/enable"
   # Each queue's ring has a poll too, of the eventfd that wakes it.
   traced_commands | grep URING_CMD >"$BATS_TEST_TMPDIR/commands"
   cat "$BATS_TEST_TMPDIR/commands" >&2
   # The main thread numbers its commands: features, add, set and get parameters, affinity of two
-  # queues, and START_DEV is the seventh.
-  # The names of the queues' threads are not always on record: what is not the main thread's is
-  # theirs. So each of 16 tags must be there twice.
-  local start tags
+  # queues, and START_DEV is the seventh. The names of the queues' threads are not always on
+  # record: what is not the main thread's is theirs.
   start=$(grep -n '^ublk-lua 7 URING_CMD' "$BATS_TEST_TMPDIR/commands" | cut -d: -f1)
-  tags=$(head -n "$start" "$BATS_TEST_TMPDIR/commands" | grep -v '^ublk-lua' | awk '{ print $2 }')
-  [[ $(sort <<<"$tags" | uniq -c | awk '$1 == 2' | wc -l) -eq 16 && $(wc -l <<<"$tags") -eq 32 ]]
-  # What follows on the queues is one COMMIT_AND_FETCH for each request of the partition scan.
-  local after requests
+  before=$(head -n "$start" "$BATS_TEST_TMPDIR/commands" | grep -v '^ublk-lua' | awk '{ print $2 }')
   after=$(tail -n +"$start" "$BATS_TEST_TMPDIR/commands" | grep -cv '^ublk-lua') || true
+}
+
+# each_twice COUNT: $before has so many different commands, each of them twice, and nothing else.
+each_twice() {
+  [[ $(sort <<<"$before" | uniq -c | awk '$1 == 2' | wc -l) -eq $1 ]]
+  [[ $(wc -l <<<"$before") -eq $((2 * $1)) ]]
+}
+
+@test "one FETCH for each tag before START_DEV, then nothing until I/O comes" {
+  trace_start -e '{ size = "64M", batch = false }'
+  each_twice 16
+  # What follows on the queues is one COMMIT_AND_FETCH for each request of the partition scan.
+  local requests
   requests=$(awk '{ print $1 + $5 }' "/sys/block/${device#/dev/}/stat")
   [[ $after -le $((requests + 8)) ]]
+  end_device
+}
+
+@test "in batches one PREP and one FETCH for each queue before START_DEV" {
+  since 7.0 || skip "needs a driver with BATCH_IO"
+  trace_start -e '{ size = "64M", batch = true }'
+  each_twice 2
   end_device
 }
 
