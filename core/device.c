@@ -10,7 +10,6 @@
 #include "device.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -413,29 +412,6 @@ int device_try_stop(struct device *d)
 	if (ctrl_get_features(d->ctrl, &offered) == 0 && offered & UBLK_F_SAFE_STOP_DEV)
 		return ctrl_try_stop(d->ctrl, d->info.dev_id, STOP_MS) == -EBUSY ? -EBUSY : 0;
 	return in_use(d->node, LOOK_MS) ? -EBUSY : 0;
-}
-
-static void size_text(double bytes, char *text, unsigned size)
-{
-	static const char *const units[] = { "bytes", "KiB", "MiB", "GiB", "TiB", "PiB" };
-	unsigned i = 0;
-
-	/* Only as far as the number stays whole, so that nothing is rounded away. */
-	while (i < 5 && bytes >= 1024 && (uint64_t)bytes % 1024 == 0) {
-		bytes /= 1024;
-		i++;
-	}
-	snprintf(text, size, "%.0f %s", bytes, units[i]);
-}
-
-void device_describe(const struct device *d, char *text, unsigned size)
-{
-	char bytes[32];
-
-	size_text(d->link.share->spec.size, bytes, sizeof(bytes));
-	snprintf(text, size, "%s: %s, %s, %u queue%s of depth %u, seed %" PRIu64, d->node, d->name,
-		 bytes, d->info.nr_hw_queues, d->info.nr_hw_queues == 1 ? "" : "s",
-		 d->info.queue_depth, d->config.seed);
 }
 
 const char *device_node(const struct device *d)
