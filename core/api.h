@@ -212,6 +212,7 @@ struct ul_device {
 	uint32_t discard_granularity; /* bytes */
 	uint32_t discard_alignment;   /* bytes */
 	uint32_t queues;
+	uint32_t threads; /* of each queue */
 	uint32_t depth;
 	uint32_t op_mask;		   /* bit N: op N goes to the script, */
 	uint32_t range_count[UL_OP_COUNT]; /* where it touches one of these; none: everywhere */

@@ -86,11 +86,12 @@ static json_t *device_json(const struct check *c)
 	int count = list_files(&c->dev, files, sizeof(files));
 
 	backend_text(&c->run, c->run.backing, backing, sizeof(backing));
-	return json_pack("{s:I, s:I, s:I, s:I, s:s, s:s?, s:i, s:b}", "size",
+	return json_pack("{s:I, s:I, s:I, s:I, s:I, s:s, s:s?, s:i, s:b}", "size",
 			 (json_int_t)c->dev.size, "block_size",
 			 (json_int_t)c->dev.logical_block_size, "depth", (json_int_t)c->dev.depth,
-			 "queues", (json_int_t)c->dev.queues, "backing", backing, "file",
-			 count ? files : NULL, "files", count, "read_only", c->dev.read_only);
+			 "queues", (json_int_t)c->dev.queues, "threads", (json_int_t)c->dev.threads,
+			 "backing", backing, "file", count ? files : NULL, "files", count,
+			 "read_only", c->dev.read_only);
 }
 
 /* What a layer did, and the mistakes of its functions. */

@@ -69,6 +69,7 @@ static void print_headline(const json_t *root)
 static void print_head(const json_t *root)
 {
 	const json_t *device = get(root, "device");
+	long long queues = number(device, "queues") * number(device, "threads");
 	char size[32];
 
 	format_size((double)number(device, "size"), size, sizeof(size));
@@ -77,9 +78,9 @@ static void print_head(const json_t *root)
 	       json_is_true(get(device, "read_only")) ? ", read-only" : "",
 	       number(root, "requests"), plural(number(root, "requests")), number(root, "batch"),
 	       number(root, "workload"), number(root, "seed"));
-	if (number(device, "queues") > 1)
+	if (queues > 1)
 		printf("  one queue of its %lld was tried: each runs the script for itself\n",
-		       number(device, "queues"));
+		       queues);
 	if (*text(device, "file"))
 		printf("  %s %s\n", text(device, "file"),
 		       number(device, "files") > 1

@@ -43,7 +43,7 @@ static const struct option_row {
 	{ 'e', "eval", "CHUNK", "CHUNK is the script: Lua that returns the device, or its table",
 	  RUN | CHECK },
 	{ 'n', "id", "ID", "device number, as in /dev/ublkbID (default: the first free one)", RUN },
-	{ 'q', "queues", "N", "hardware queues, a thread each (default: the script's, or 1)", RUN },
+	{ 'q', "queues", "N", "hardware queues (default: the script's, or 1)", RUN },
 	{ 'd', "depth", "N", "requests in flight for a queue (default: the script's, or 128)",
 	  RUN | CHECK },
 	{ OPT_MODE, "mode", "MODE",

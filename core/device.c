@@ -25,6 +25,7 @@
 #include "log.h"
 #include "mode.h"
 #include "params.h"
+#include "split.h"
 
 enum {
 	NODE_WAIT_MS = 3000, /* devtmpfs and udev */
@@ -46,7 +47,8 @@ struct device {
 	struct ublksrv_ctrl_dev_info info; /* as the driver gave it back */
 	bool added;
 	char node[32];
-	const struct stats **stats; /* of each queue, for the report */
+	unsigned queues;	    /* to scripts: threads of all hardware queues */
+	const struct stats **stats; /* of each of them, for the report */
 };
 
 static int add(struct device *d, int32_t id)
@@ -107,7 +109,7 @@ static int set_params(struct device *d)
 /* What the server needs to know of the added device. */
 static int share_queues(struct device *d)
 {
-	unsigned n = d->info.nr_hw_queues;
+	unsigned threads = d->link.share->spec.threads, n = d->info.nr_hw_queues * threads;
 	int ret = 0;
 
 	d->stats = calloc(n, sizeof(*d->stats));
@@ -116,9 +118,15 @@ static int share_queues(struct device *d)
 		return -ENOMEM;
 	}
 	d->link.share->info = d->info;
+	d->queues = n;
 	for (unsigned q = 0; ret == 0 && q < n; q++) {
+		struct split split = split_of(q, threads);
+		cpu_set_t cpus;
+
+		ret = ctrl_get_affinity(d->ctrl, d->info.dev_id, split.queue, &cpus);
+		if (ret == 0)
+			d->link.share->queue[q].cpus = split_cpus(&split, &cpus);
 		d->stats[q] = &d->link.share->queue[q].stats;
-		ret = ctrl_get_affinity(d->ctrl, d->info.dev_id, q, &d->link.share->queue[q].cpus);
 	}
 	return ret;
 }
@@ -385,7 +393,7 @@ void device_report(const struct device *d, struct stats_report *report)
 		.node = d->node,
 		.script = d->config.path,
 		.seed = d->config.seed,
-		.queues = d->info.nr_hw_queues,
+		.queues = d->queues,
 		.queue = d->stats,
 	};
 }
@@ -396,6 +404,7 @@ void device_facts(const struct device *d, struct device_facts *facts)
 		.config = &d->config,
 		.info = &d->info,
 		.spec = &d->link.share->spec,
+		.queues = d->queues,
 		.server = d->server,
 	};
 }

@@ -60,7 +60,8 @@ struct device_facts {
 	const struct server_config *config;
 	const struct ublksrv_ctrl_dev_info *info; /* as the driver gave it */
 	const struct ul_device *spec;		  /* as the script described it, completed */
-	pid_t server;				  /* 0: has ended */
+	unsigned queues; /* to the script: threads of all hardware queues */
+	pid_t server;	 /* 0: has ended */
 };
 
 void device_facts(const struct device *device, struct device_facts *facts);

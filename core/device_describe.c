@@ -26,13 +26,15 @@ void device_describe(const struct device *device, char *text, unsigned size)
 {
 	struct device_facts f;
 	const char *slash;
-	char bytes[32];
+	char bytes[32], threads[32] = "";
 
 	device_facts(device, &f);
 	slash = strrchr(f.config->path, '/');
 	size_text(f.spec->size, bytes, sizeof(bytes));
-	snprintf(text, size, "%s: %s, %s, %u queue%s of depth %u, seed %" PRIu64,
+	if (f.spec->threads > 1)
+		snprintf(threads, sizeof(threads), ", %u threads each", f.spec->threads);
+	snprintf(text, size, "%s: %s, %s, %u queue%s of depth %u%s, seed %" PRIu64,
 		 device_node(device), slash ? slash + 1 : f.config->path, bytes,
 		 f.info->nr_hw_queues, f.info->nr_hw_queues == 1 ? "" : "s", f.info->queue_depth,
-		 f.config->seed);
+		 threads, f.config->seed);
 }

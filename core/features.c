@@ -28,7 +28,7 @@ static const struct feature {
 	{ "UPDATE_SIZE", "6.16", "a live device can be resized" },
 	{ "AUTO_BUF_REG", "6.16", "zero copy without register commands" },
 	{ "QUIESCE", "6.16", "planned change of server" },
-	{ "PER_IO_DAEMON", "6.16", "a task for each tag" },
+	{ "PER_IO_DAEMON", "6.16", "a thread for each tag (threads)" },
 	{ "BUF_REG_OFF_DAEMON", "6.17", "buffers registered from any task" },
 	{ "BATCH_IO", "7.0", "many tags in one command" },
 	{ "INTEGRITY", "7.0", "integrity metadata" },

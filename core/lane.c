@@ -44,8 +44,8 @@ static int give_command(struct lane *lane, uint32_t cmd_op, uint16_t tag)
 	io_uring_sqe_set_data(sqe, &lane->silent);
 	cmd = (struct ublksrv_io_cmd *)sqe->cmd;
 	*cmd = (struct ublksrv_io_cmd){
-		.q_id = (uint16_t)lane->queue,
-		.tag = tag,
+		.q_id = lane->split.queue,
+		.tag = split_tag(&lane->split, tag),
 		.addr = tag,
 	};
 	return 0;
@@ -133,8 +133,9 @@ void lane_run(struct lane *lane)
 
 static off_t data_offset(const struct lane *lane, const struct ul_req *req, uint32_t at)
 {
-	return (off_t)(UBLKSRV_IO_BUF_OFFSET + ((uint64_t)lane->queue << UBLK_QID_OFF |
-						(uint64_t)req->tag << UBLK_TAG_OFF | at));
+	uint64_t queue = lane->split.queue, tag = split_tag(&lane->split, req->tag);
+
+	return (off_t)(UBLKSRV_IO_BUF_OFFSET + (queue << UBLK_QID_OFF | tag << UBLK_TAG_OFF | at));
 }
 
 /* A call has moved `n` bytes. 0, also when it is to be made again, or -errno. */

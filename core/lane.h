@@ -15,6 +15,7 @@
 #include <stdint.h>
 
 #include "api.h"
+#include "split.h"
 
 /* Registered file 0 of a queue's ring is the queue's device; the backend's follow, two of each. */
 enum { LANE_FIRST_FILE = 1, LANE_FILES = 2 * UL_BACKINGS };
@@ -33,9 +34,9 @@ struct lane {
 	_Atomic(struct lane_op *) posted; /* by any thread, the newest first */
 	int wake_fd; /* eventfd that lets the queue have a round; 0: it has one anyway */
 
-	bool lazy;   /* requests come with no `buf`: their data is with the driver */
-	int char_fd; /* the queue's device, which gives and takes it */
-	unsigned queue;
+	bool lazy;	       /* requests come with no `buf`: their data is with the driver */
+	int char_fd;	       /* the queue's device, which gives and takes it */
+	struct split split;    /* what the driver calls the queue and its tags */
 	uint8_t *buffers;      /* of the tags, for who needs the data in memory */
 	uint32_t stride;       /* from one to the next */
 	uint8_t *pages;	       /* enum lane_pages of each tag; NULL: they cannot be had */

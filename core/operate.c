@@ -74,14 +74,15 @@ static json_t *info(struct operate *o, const struct control_request *request)
 	json_t *root;
 
 	device_facts(o->device, &f);
-	root = json_pack("{s:s, s:i, s:o, s:o, s:b, s:I, s:I, s:i, s:i, s:i, s:i, s:b}", "device",
-			 device_node(o->device), "number", (int)f.info->dev_id, "script",
+	root = json_pack("{s:s, s:i, s:o, s:o, s:b, s:I, s:I, s:i, s:i, s:i, s:i, s:i, s:b}",
+			 "device", device_node(o->device), "number", (int)f.info->dev_id, "script",
 			 text_json(f.config->path), "args",
 			 words_json(f.config->args, f.config->arg_count), "chunk",
 			 f.config->chunk != NULL, "seed", (json_int_t)f.config->seed, "size",
-			 (json_int_t)f.spec->size, "queues", (int)f.info->nr_hw_queues, "depth",
-			 (int)f.info->queue_depth, "block_size", (int)f.spec->logical_block_size,
-			 "max_io", (int)f.info->max_io_buf_bytes, "read_only", f.spec->read_only);
+			 (json_int_t)f.spec->size, "queues", (int)f.info->nr_hw_queues, "threads",
+			 (int)f.spec->threads, "depth", (int)f.info->queue_depth, "block_size",
+			 (int)f.spec->logical_block_size, "max_io", (int)f.info->max_io_buf_bytes,
+			 "read_only", f.spec->read_only);
 	if (root)
 		json_object_update_new(root,
 				       json_pack("{s:i, s:i, s:f, s:s, s:o}", "supervisor",
@@ -186,7 +187,7 @@ int operate_open(struct operate **operate, struct device *device)
 		free(o);
 		return ret;
 	}
-	asks_open(&o->asks, device_talk_fd(device), facts.info->nr_hw_queues, o->control);
+	asks_open(&o->asks, device_talk_fd(device), facts.queues, o->control);
 	*operate = o;
 	return 0;
 }

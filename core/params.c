@@ -170,10 +170,33 @@ static int check_queues(const struct ul_device *dev, const char *name)
 	return 0;
 }
 
+/* Each has a tag at least, and is a queue to all but the driver. */
+static int check_threads(const struct ul_device *dev, const char *name)
+{
+	if (dev->threads > dev->depth) {
+		log_error("%s: threads = %u: from 1 to %u (depth) is possible", name, dev->threads,
+			  dev->depth);
+		return -EINVAL;
+	}
+	if (dev->threads > UBLK_MAX_NR_QUEUES / dev->queues) {
+		log_error("%s: threads = %u: with queues = %u from 1 to %u is possible", name,
+			  dev->threads, dev->queues, UBLK_MAX_NR_QUEUES / dev->queues);
+		return -EINVAL;
+	}
+	if (dev->threads > 1 && dev->batch == UL_YES) {
+		log_error("%s: batch = true: with threads = %u there are no batches", name,
+			  dev->threads);
+		return -EINVAL;
+	}
+	return 0;
+}
+
 static void set_defaults(struct ul_device *dev)
 {
 	if (!dev->queues)
 		dev->queues = 1;
+	if (!dev->threads)
+		dev->threads = 1;
 	if (!dev->depth)
 		dev->depth = DEFAULT_DEPTH;
 	if (!dev->max_io)
@@ -205,6 +228,8 @@ int params_complete(struct ul_device *dev, const char *name)
 		ret = check_queues(dev, name);
 	if (ret == 0)
 		ret = check_batch(dev, name);
+	if (ret == 0)
+		ret = check_threads(dev, name);
 	if (ret == 0)
 		ret = check_limits(dev, name, page);
 	if (ret == 0)
@@ -308,13 +333,20 @@ int params_flags(const struct ul_device *dev, uint64_t offered, const char *name
 	*flags = dev->partition_scan ? 0 : UBLK_F_NO_AUTO_PART_SCAN;
 	if (dev->batch == UL_YES)
 		*flags |= UBLK_F_BATCH_IO;
+	if (dev->threads > 1)
+		*flags |= UBLK_F_PER_IO_DAEMON;
 	lacking = *flags & ~offered;
-	if (dev->batch == UL_AUTO && dev->depth != 1)
+	/* A batch brings tags to whoever fetches: the driver ties none to a thread then. */
+	if (dev->batch == UL_AUTO && dev->depth != 1 && dev->threads <= 1)
 		*flags |= UBLK_F_BATCH_IO & offered;
 	if (lacking & UBLK_F_NO_AUTO_PART_SCAN)
 		log_error("%s: partition_scan = false: this kernel's ublk driver always scans (it "
 			  "has no NO_AUTO_PART_SCAN, see `ublk-lua features`; Linux 7.0 has)",
 			  name);
+	else if (lacking & UBLK_F_PER_IO_DAEMON)
+		log_error("%s: threads = %u: this kernel's ublk driver has no PER_IO_DAEMON (see "
+			  "`ublk-lua features`; Linux 6.16 has); leave it out",
+			  name, dev->threads);
 	else if (lacking)
 		log_error("%s: batch = true: this kernel's ublk driver has no BATCH_IO (see "
 			  "`ublk-lua features`; Linux 7.0 has); leave it out",

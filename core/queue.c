@@ -34,7 +34,7 @@ static size_t round_up(size_t n, size_t to)
 static int map_descriptors(struct queue *q, const struct queue_config *cfg)
 {
 	size_t page = (size_t)sysconf(_SC_PAGESIZE);
-	off_t offset = (off_t)(cfg->queue * round_up(UBLK_MAX_QUEUE_DEPTH * DESC_SIZE, page));
+	off_t offset = (off_t)(cfg->split.queue * round_up(UBLK_MAX_QUEUE_DEPTH * DESC_SIZE, page));
 	void *map;
 
 	q->descs_len = round_up(cfg->depth * DESC_SIZE, page);
@@ -48,6 +48,7 @@ static int map_descriptors(struct queue *q, const struct queue_config *cfg)
 /* The newest set of flags that this kernel takes: DEFER_TASKRUN came in 6.1, the others in 6.0. */
 static int open_ring(struct queue *q, const struct queue_config *cfg)
 {
+	unsigned depth = q->base.shared.depth;
 	static const unsigned flags[] = {
 		IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_COOP_TASKRUN,
 		IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_COOP_TASKRUN,
@@ -55,9 +56,9 @@ static int open_ring(struct queue *q, const struct queue_config *cfg)
 		0,
 	};
 	/* One for each tag, which has one operation at a time, and the poll. */
-	unsigned entries = cfg->depth + 1;
+	unsigned entries = depth + 1;
 	/* In batches tags come by completions that had no entry. */
-	unsigned completions = 2 * entries + (cfg->flags & UBLK_F_BATCH_IO ? 2 * cfg->depth : 0);
+	unsigned completions = 2 * entries + (cfg->flags & UBLK_F_BATCH_IO ? 2 * depth : 0);
 	int ret = -EINVAL;
 
 	for (unsigned i = 0; ret == -EINVAL && i < sizeof(flags) / sizeof(flags[0]); i++) {
@@ -73,7 +74,7 @@ static int open_ring(struct queue *q, const struct queue_config *cfg)
 		.ring = &q->ring,
 		.lazy = q->flags & UBLK_F_USER_COPY,
 		.char_fd = cfg->char_fd,
-		.queue = cfg->queue,
+		.split = cfg->split,
 		.buffers = q->base.data,
 		.stride = cfg->max_io,
 		.wake_fd = cfg->wake_fd,
@@ -83,14 +84,16 @@ static int open_ring(struct queue *q, const struct queue_config *cfg)
 }
 
 /* A buffer for each tag, of its number; it is filled with the pages of the tag's request. */
-static int register_buffers(struct queue *q, const struct queue_config *cfg)
+static int register_buffers(struct queue *q)
 {
+	unsigned depth = q->base.shared.depth;
+
 	if (!q->lane.lazy || !(q->flags & UBLK_F_SUPPORT_ZERO_COPY))
 		return 0;
-	q->lane.pages = calloc(cfg->depth, sizeof(*q->lane.pages));
+	q->lane.pages = calloc(depth, sizeof(*q->lane.pages));
 	if (!q->lane.pages)
 		return -ENOMEM;
-	return io_uring_register_buffers_sparse(&q->ring, cfg->depth);
+	return io_uring_register_buffers_sparse(&q->ring, depth);
 }
 
 static int register_files(struct queue *q, const struct queue_config *cfg)
@@ -160,7 +163,8 @@ static void watch_wake_fd(struct queue *q)
 void queue_fill_request(struct queue *q, uint16_t tag)
 {
 	const struct ublksrv_io_desc *desc =
-		(const struct ublksrv_io_desc *)(q->descs + tag * DESC_SIZE);
+		(const struct ublksrv_io_desc *)(q->descs +
+						 split_tag(&q->lane.split, tag) * DESC_SIZE);
 	struct ul_req *req = &q->base.shared.reqs[tag];
 
 	req->op = (uint8_t)(desc->op_flags & 0xff);
@@ -276,14 +280,14 @@ static const struct transport_ops queue_ops = {
 	.close = queue_close,
 };
 
-static void tell_of_failure(const struct queue_config *cfg, int ret)
+static void tell_of_failure(const struct queue_config *cfg, unsigned depth, int ret)
 {
-	uint64_t bytes = (uint64_t)cfg->depth * cfg->max_io;
+	uint64_t bytes = (uint64_t)depth * cfg->max_io;
 
 	if (ret == -ENOMEM)
 		log_error("queue %u: out of memory: %u requests (depth) of %u bytes (max_io) may "
 			  "take %llu MiB; lower one of them",
-			  cfg->queue, cfg->depth, cfg->max_io, (unsigned long long)bytes >> 20);
+			  cfg->queue, depth, cfg->max_io, (unsigned long long)bytes >> 20);
 	else
 		log_error("queue %u: cannot set up: %s", cfg->queue, strerror(-ret));
 }
@@ -291,6 +295,7 @@ static void tell_of_failure(const struct queue_config *cfg, int ret)
 int queue_open(struct transport **transport, const struct queue_config *cfg)
 {
 	struct queue *q = calloc(1, sizeof(*q));
+	unsigned depth = split_depth(&cfg->split, cfg->depth);
 	int ret = -ENOMEM;
 
 	if (!q)
@@ -300,10 +305,9 @@ int queue_open(struct transport **transport, const struct queue_config *cfg)
 	q->way = q->flags & UBLK_F_BATCH_IO ? &queue_batch : &queue_tags;
 	q->wake_fd = cfg->wake_fd;
 	q->epoch = cfg->epoch;
-	q->state = calloc(cfg->depth, sizeof(*q->state));
+	q->state = calloc(depth, sizeof(*q->state));
 	if (q->state)
-		ret = transport_alloc(&q->base, cfg->queue, cfg->depth, cfg->max_io,
-				      cfg->huge_pages);
+		ret = transport_alloc(&q->base, cfg->queue, depth, cfg->max_io, cfg->huge_pages);
 	if (ret == 0)
 		ret = map_descriptors(q, cfg);
 	if (ret == 0)
@@ -311,13 +315,13 @@ int queue_open(struct transport **transport, const struct queue_config *cfg)
 	if (ret == 0)
 		ret = register_files(q, cfg);
 	if (ret == 0)
-		ret = register_buffers(q, cfg);
+		ret = register_buffers(q);
 	if (ret == 0 && q->wake_fd >= 0)
 		watch_wake_fd(q);
 	if (ret == 0)
 		ret = q->way->fetch(q);
 	if (ret < 0) {
-		tell_of_failure(cfg, ret);
+		tell_of_failure(cfg, depth, ret);
 		queue_close(&q->base);
 		return ret;
 	}

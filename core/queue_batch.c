@@ -143,7 +143,7 @@ static struct io_uring_sqe *prepare(struct queue *q, enum command command, uint3
 	sqe->flags = IOSQE_FIXED_FILE;
 	sqe->cmd_op = op;
 	sqe->user_data = queue_user_data(KIND_TAG, (uint16_t)command);
-	payload.q_id = (uint16_t)q->base.shared.queue;
+	payload.q_id = q->lane.split.queue;
 	memcpy(sqe->cmd, &payload, sizeof(payload));
 	return sqe;
 }

@@ -29,11 +29,11 @@ struct server {
 	struct link_share *share;
 	struct backend *backend;
 	int char_fd;
-	int ended_fd;	/* eventfd: queues that have ended */
-	int stop_fd;	/* eventfd: a script wants its device to end */
-	int *wake_fds;	/* eventfds, one for each queue: look at the stage */
-	uint64_t epoch; /* CLOCK_MONOTONIC, ns: 0 on the device's clock */
-	unsigned queues;
+	int ended_fd;		 /* eventfd: queues that have ended */
+	int stop_fd;		 /* eventfd: a script wants its device to end */
+	int *wake_fds;		 /* eventfds, one for each queue: look at the stage */
+	uint64_t epoch;		 /* CLOCK_MONOTONIC, ns: 0 on the device's clock */
+	unsigned queues;	 /* to scripts: threads of all hardware queues */
 	struct script **scripts; /* one for each queue */
 	struct worker *workers;
 	struct relay relay;
@@ -109,7 +109,7 @@ static int load_others(struct server *s, struct script *first)
 {
 	int ret = 0;
 
-	s->queues = s->share->info.nr_hw_queues;
+	s->queues = s->share->info.nr_hw_queues * s->share->spec.threads;
 	s->scripts = calloc(s->queues, sizeof(*s->scripts));
 	s->workers = calloc(s->queues, sizeof(*s->workers));
 	if (s->scripts)
@@ -157,6 +157,7 @@ static int start_worker(struct server *s, unsigned queue)
 		.queue = {
 			.char_fd = s->char_fd,
 			.queue = queue,
+			.split = split_of(queue, s->share->spec.threads),
 			.depth = info->queue_depth,
 			.max_io = info->max_io_buf_bytes,
 			.flags = info->flags,

@@ -43,6 +43,7 @@ struct ublksrv_ctrl_cmd {
 #define UBLK_F_NEED_GET_DATA	 (1ULL << 2)
 #define UBLK_F_USER_COPY	 (1ULL << 7)
 #define UBLK_F_AUTO_BUF_REG	 (1ULL << 11)
+#define UBLK_F_PER_IO_DAEMON	 (1ULL << 13)
 #define UBLK_F_BATCH_IO		 (1ULL << 15)
 #define UBLK_F_SAFE_STOP_DEV	 (1ULL << 17)
 #define UBLK_F_NO_AUTO_PART_SCAN (1ULL << 18)

@@ -194,7 +194,7 @@ static void make_lazy(struct run *run, struct transport *t)
 	run->sim = t->ops;
 	run->lane = (struct lane){ .lazy = true,
 				   .char_fd = memfd_create("driver", MFD_CLOEXEC),
-				   .queue = RIG_QUEUE,
+				   .split = { .queue = RIG_QUEUE, .step = 1 },
 				   .buffers = t->data,
 				   .stride = RIG_MAX_IO };
 	need(run->lane.char_fd >= 0, "memfd_create");

@@ -87,6 +87,7 @@ local fields = {
   discard_granularity = { "discard_granularity", small_size },
   discard_alignment = { "discard_alignment", size_or_none },
   queues = { "queues", count },
+  threads = { "threads", count },
   depth = { "depth", count },
   read_only = { "read_only", boolean },
   rotational = { "rotational", boolean },

@@ -44,8 +44,9 @@ end
 
 function M.test_counts_go_to_their_fields()
   lu.assertEquals(describe({ max_segments = 8 }).max_segments, 8)
-  local c = describe { queues = 3, depth = 64 }
+  local c = describe { queues = 3, threads = 2, depth = 64 }
   lu.assertEquals(c.queues, 3)
+  lu.assertEquals(c.threads, 2)
   lu.assertEquals(c.depth, 64)
 end
 

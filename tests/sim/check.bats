@@ -271,6 +271,7 @@ liar() {
 @test "that one queue of several was tried is said" {
   says 0 "one queue of its 4 was tried" -e '{ size = "1M", queues = 4 }'
   finds '.device.queues == 4 and .queues_tried == 1' -e '{ size = "1M", queues = 4 }'
+  says 0 "one queue of its 6 was tried" -e '{ size = "1M", queues = 2, threads = 3 }'
   says 0 "fine" -e '{ size = "1M" }'
   [[ $output != *"was tried"* ]]
 }

@@ -40,6 +40,7 @@ static int open_both(bool read_only)
 	it.file = memfd_create("file", MFD_CLOEXEC);
 	it.lane = (struct lane){ .lazy = true,
 				 .char_fd = memfd_create("driver", MFD_CLOEXEC),
+				 .split.step = 1,
 				 .buffers = it.buffers,
 				 .stride = MOST };
 	memset(it.buffers, UNTOUCHED, sizeof(it.buffers));

@@ -149,8 +149,10 @@ enum { PAGE = 4096 };
 static struct data open_data(void)
 {
 	struct data d = {
-		.lane = { .lazy = true, .queue = 3, .char_fd = memfd_create("data", MFD_CLOEXEC) },
-		.req = { .tag = 5, .length = 2 * PAGE },
+		.lane = { .lazy = true,
+			  .split = { .queue = 3, .first = 1, .step = 2 },
+			  .char_fd = memfd_create("data", MFD_CLOEXEC) },
+		.req = { .tag = 2, .length = 2 * PAGE },
 		.offset = 0x80000000 + (3LL << 41) + (5LL << 25),
 	};
 

@@ -79,6 +79,7 @@ static void what_is_said_is_kept(void **state)
 	struct ul_device dev = {
 		.size = 1 << 20,
 		.queues = 2,
+		.threads = 3,
 		.depth = 7,
 		.max_io = 64 << 10,
 		.logical_block_size = 1024,
@@ -491,6 +492,38 @@ static void batches_are_used_where_the_driver_has_them(void **state)
 	assert_one_line(message);
 }
 
+static void threads_are_up_to_the_depth_and_without_batches(void **state)
+{
+	assert_accepted((struct ul_device){ .size = 512, .threads = 4, .depth = 4 });
+	assert_refused((struct ul_device){ .size = 512, .threads = 5, .depth = 4 },
+		       "threads = 5: from 1 to 4 (depth)");
+	assert_accepted((struct ul_device){ .size = 512, .threads = 2, .queues = 2048 });
+	assert_refused((struct ul_device){ .size = 512, .threads = 2, .queues = 2049 },
+		       "threads = 2: with queues = 2049 from 1 to 1");
+	assert_accepted((struct ul_device){ .size = 512, .threads = 1, .batch = UL_YES });
+	assert_refused((struct ul_device){ .size = 512, .threads = 2, .batch = UL_YES },
+		       "batch = true: with threads = 2");
+}
+
+static void threads_need_a_driver_that_knows_them(void **state)
+{
+	struct ul_device dev = { .partition_scan = 1, .depth = 4, .threads = 2 };
+	const char *message;
+	uint64_t flags;
+
+	assert_int_equal(params_flags(&dev, ~0ULL, "test.lua", &flags), 0);
+	assert_int_equal(flags, 1 << 13); /* and no batches */
+	log_begin();
+	assert_int_equal(params_flags(&dev, ~(1ULL << 13), "test.lua", &flags), -EOPNOTSUPP);
+	message = log_end();
+	assert_has(message,
+		   "test.lua: threads = 2: this kernel's ublk driver has no PER_IO_DAEMON");
+	assert_has(message, "Linux 6.16 has");
+	assert_one_line(message);
+	dev.threads = 1;
+	assert_int_equal(params_flags(&dev, 0, "test.lua", &flags), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -503,6 +536,8 @@ int main(void)
 		cmocka_unit_test(size_is_whole_blocks_up_to_8_pib),
 		cmocka_unit_test(queues_are_up_to_4096),
 		cmocka_unit_test(depth_is_up_to_4096),
+		cmocka_unit_test(threads_are_up_to_the_depth_and_without_batches),
+		cmocka_unit_test(threads_need_a_driver_that_knows_them),
 		cmocka_unit_test(max_io_is_whole_pages_up_to_32M),
 		cmocka_unit_test(each_limit_holds_at_its_edges),
 		cmocka_unit_test(driver_gets_sizes_in_its_own_units),

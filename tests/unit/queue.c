@@ -50,6 +50,8 @@ static struct {
 	int wake_fd; /* -1: none */
 	uint64_t epoch;
 	uint64_t flags;		  /* of the device */
+	unsigned number;	  /* of the queue, to the script, and */
+	struct split split;	  /* what it is to the driver */
 	uint64_t tag_data[DEPTH]; /* user_data of each tag's last command */
 	uint64_t lane_data;	  /* user_data of the last operation of a backend */
 	uint64_t wake_data;	  /* user_data of the poll of it, */
@@ -233,7 +235,8 @@ static void abort_tag(uint16_t tag, int res)
 static int open_queue(struct transport **t)
 {
 	return queue_open(t, &(struct queue_config){ .char_fd = driver.char_fd,
-						     .queue = QUEUE,
+						     .queue = driver.number,
+						     .split = driver.split,
 						     .depth = DEPTH,
 						     .max_io = MAX_IO,
 						     .huge_pages = driver.huge_pages,
@@ -246,6 +249,8 @@ static int driver_open(void **state)
 {
 	memset(&driver, 0, sizeof(driver));
 	driver.wake_fd = -1;
+	driver.number = QUEUE;
+	driver.split = split_of(QUEUE, 1);
 	driver.char_fd = open(temp_file("ublkc", ""), O_RDWR | O_CLOEXEC);
 	assert_true(driver.char_fd >= 0);
 	assert_int_equal(ftruncate(driver.char_fd, (off_t)queue_offset() * 2), 0);
@@ -663,7 +668,7 @@ static void with_user_copy_the_data_stays_with_the_driver(void **state)
 		assert_int_equal(driver.seen[DEPTH + tag].addr, 0);
 	assert_true(t->lane->lazy);
 	assert_int_equal(t->lane->char_fd, driver.char_fd);
-	assert_int_equal(t->lane->queue, QUEUE);
+	assert_int_equal(t->lane->split.queue, QUEUE);
 	for (unsigned tag = 0; tag < DEPTH; tag++)
 		assert_ptr_equal(lane_buffer(t->lane, (uint16_t)tag),
 				 transport_buffer(t, (uint16_t)tag));
@@ -775,6 +780,48 @@ static void pages_come_with_the_request_where_the_driver_registers_them(void **s
 	t->ops->close(t);
 }
 
+/* The driver knows its tags 1 and 3 as this queue's 0 and 1. */
+static void a_part_of_a_queue_has_tags_of_its_own(void **state)
+{
+	struct transport *t;
+
+	driver.number = QUEUE * 2 + 1;
+	driver.split = split_of(driver.number, 2);
+	driver.flags = UBLK_F_USER_COPY | UBLK_F_SUPPORT_ZERO_COPY | UBLK_F_AUTO_BUF_REG;
+	t = opened();
+	assert_int_equal(t->shared.depth, DEPTH / 2);
+	assert_int_equal(driver.map_offset, queue_offset());
+	assert_in_range(driver.map_length, DEPTH * DESC, sysconf(_SC_PAGESIZE));
+	assert_int_equal(driver.seen_count, DEPTH / 2);
+	for (unsigned tag = 0; tag < DEPTH / 2; tag++) {
+		assert_command(tag, FETCH, (uint16_t)(1 + 2 * tag));
+		assert_int_equal(driver.seen[tag].sqe_addr, 1 << 16 | tag);
+	}
+	issue(1, UL_OP_WRITE, 16, 8);
+	issue(3, UL_OP_WRITE | 1 << 17, 24, 8); /* its pages are still to be registered */
+	assert_int_equal(t->ops->reap(t, UINT64_MAX), 2);
+	assert_int_equal(t->shared.batch[1], 1);
+	assert_true(t->shared.reqs[1].sector == 24);
+	assert_int_equal(t->shared.reqs[1].tag, 1);
+	assert_int_equal(t->shared.reqs[1].queue, 5);
+	assert_int_equal(lane_pages(t->lane, 1), 0);
+	t->ops->answer(t, 1, 4096);
+	t->ops->answer(t, 0, 4096);
+	assert_int_equal(t->ops->reap(t, 0), 0);
+	assert_command(2, REGISTER, 3);
+	assert_int_equal(driver.seen[2].addr, 1);
+	assert_command(3, UNREGISTER, 3);
+	assert_int_equal(driver.seen[3].addr, 1);
+	assert_command(4, COMMIT, 3);
+	assert_int_equal(driver.seen[4].sqe_addr, 1 << 16 | 1);
+	assert_command(5, COMMIT, 1);
+	abort_tag(1, UBLK_IO_RES_ABORT);
+	abort_tag(3, UBLK_IO_RES_ABORT);
+	assert_int_equal(t->ops->reap(t, UINT64_MAX), 0);
+	assert_int_equal(t->ops->reap(t, UINT64_MAX), -ENODEV);
+	t->ops->close(t);
+}
+
 static void in_copy_mode_the_data_is_in_the_buffer(void **state)
 {
 	struct transport *t = opened();
@@ -813,6 +860,7 @@ int main(void)
 		queue_test(in_get_data_mode_a_write_is_asked_for_its_data),
 		queue_test(pages_are_registered_once_and_let_go_before_the_answer),
 		queue_test(pages_come_with_the_request_where_the_driver_registers_them),
+		queue_test(a_part_of_a_queue_has_tags_of_its_own),
 		queue_test(in_copy_mode_the_data_is_in_the_buffer),
 	};
 

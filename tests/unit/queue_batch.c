@@ -219,6 +219,7 @@ static int open_queue(struct transport **t)
 {
 	return queue_open(t, &(struct queue_config){ .char_fd = driver.char_fd,
 						     .queue = QUEUE,
+						     .split = { .queue = QUEUE, .step = 1 },
 						     .depth = DEPTH,
 						     .max_io = MAX_IO,
 						     .flags = driver.flags,

@@ -58,7 +58,11 @@ static void memory_is_taken_on_the_queues_thread_and_cpus(void **state)
 {
 	struct backend backend = { 0 };
 	struct worker_config config = {
-		.queue = { .char_fd = -1, .depth = 1, .max_io = 4096, .wake_fd = -1 },
+		.queue = { .char_fd = -1,
+			   .split.step = 1,
+			   .depth = 1,
+			   .max_io = 4096,
+			   .wake_fd = -1 },
 		.cpus = one_cpu(),
 		.backend = &backend,
 		.stop_fd = -1,
