@@ -76,12 +76,11 @@ static void prepare_clear(const struct backend_io *io, struct io_uring_sqe *sqe)
 	}
 }
 
-/* Put the next operation of `io` in the ring: BACKEND_LATER or -errno. */
-static int ask(struct backend_io *io, unsigned sqe_flags)
+/* Put the next operation of `io` in the ring. */
+static void ask(struct backend_io *io, unsigned sqe_flags)
 {
 	struct io_uring_sqe sqe = { 0 };
 	unsigned way = FILE_CACHED;
-	int ret = 0;
 
 	if (io->step == STEP_SYNC || io->req->op == UL_OP_FLUSH)
 		io_uring_prep_fsync(&sqe, 0, IORING_FSYNC_DATASYNC);
@@ -90,11 +89,10 @@ static int ask(struct backend_io *io, unsigned sqe_flags)
 	else
 		way = prepare_transfer(io, &sqe);
 	sqe.flags |= (uint8_t)sqe_flags;
-	if (in_pages(io))
-		ret = lane_pages(io->lane, io->req->tag);
-	if (ret == 0)
-		ret = lane_start(io->lane, &io->op, io->backend->first_file + way, &sqe);
-	return ret ? ret : BACKEND_LATER;
+	if (in_pages(io) && lane_pages(io->lane, io->req->tag))
+		lane_try_again(io->lane, &io->op);
+	else
+		lane_start(io->lane, &io->op, io->backend->first_file + way, &sqe);
 }
 
 /* The pages are not to be had, or do not lie as the file wants it: the tag's buffer is and does. */
@@ -144,13 +142,14 @@ static void ended(struct lane_op *op, int32_t result)
 	}
 	if (lacks(io, ret))
 		ret = file_serve(io->backend, io->lane, io->req);
-	/* What would have had to wait goes to a thread of the kernel, which may. */
-	if (ret == BACKEND_LATER)
-		ret = ask(io, result == -EAGAIN ? IOSQE_ASYNC : 0);
+	if (ret == BACKEND_LATER) {
+		/* What would have had to wait goes to a thread of the kernel, which may. */
+		ask(io, result == -EAGAIN ? IOSQE_ASYNC : 0);
+		return;
+	}
 	if (ret == 0 && io->stores)
 		ret = lane_store(io->lane, io->req, 0, io->buf, io->req->length);
-	if (ret != BACKEND_LATER)
-		io->end(io, ret);
+	io->end(io, ret);
 }
 
 int file_start(struct backend *backend, struct lane *lane, const struct ul_req *req,
@@ -170,7 +169,8 @@ int file_start(struct backend *backend, struct lane *lane, const struct ul_req *
 	case UL_OP_FLUSH:
 	case UL_OP_DISCARD:
 	case UL_OP_WRITE_ZEROES:
-		return ask(io, 0);
+		ask(io, 0);
+		return BACKEND_LATER;
 	default:
 		return -EOPNOTSUPP;
 	}

@@ -16,18 +16,27 @@ struct io_uring_sqe *lane_entry(struct io_uring *ring)
 	return sqe;
 }
 
-int lane_start(struct lane *lane, struct lane_op *op, unsigned file, const struct io_uring_sqe *sqe)
+void lane_start(struct lane *lane, struct lane_op *op, unsigned file,
+		const struct io_uring_sqe *sqe)
 {
 	struct io_uring_sqe *entry = lane_entry(lane->ring);
 
-	if (!entry)
-		return -ENOMEM;
+	if (!entry) {
+		lane_try_again(lane, op);
+		return;
+	}
 	*entry = *sqe;
 	entry->fd = (int)(LANE_FIRST_FILE + file);
 	entry->flags |= IOSQE_FIXED_FILE;
 	io_uring_sqe_set_data(entry, op);
 	lane->flying++;
-	return 0;
+}
+
+/* Posted: what has merely ended is run in this round still, and again and again. */
+void lane_try_again(struct lane *lane, struct lane_op *op)
+{
+	lane->flying++;
+	lane_post(lane, op, -EINTR);
 }
 
 /* What comes of it shows in what follows: in order and at once, as commands of the driver do. */

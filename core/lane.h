@@ -64,11 +64,14 @@ struct io_uring_sqe *lane_entry(struct io_uring *ring);
 
 /*
  * Submit, with the round, what `sqe` says; an io_uring_prep_* has made it for the backend's file
- * `file`. `op->done` is called once, in a later round. 0, or -ENOMEM when the kernel takes nothing
- * just now: then it is not called.
+ * `file`. `op->done` is called once, in a later round; with -EINTR it is to be made again, as also
+ * when the kernel takes nothing just now.
  */
-int lane_start(struct lane *lane, struct lane_op *op, unsigned file,
-	       const struct io_uring_sqe *sqe);
+void lane_start(struct lane *lane, struct lane_op *op, unsigned file,
+		const struct io_uring_sqe *sqe);
+
+/* Have `op->done` called with -EINTR in the next round. */
+void lane_try_again(struct lane *lane, struct lane_op *op);
 
 /*
  * Operations that are started from now on may have the pages of the request of `tag`, whose data is

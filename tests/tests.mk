@@ -38,7 +38,9 @@ WRAP_queue_batch := io_uring_submit_and_wait io_uring_submit_and_wait_timeout \
 WRAP_worker      := transport_alloc queue_open dispatch_open dispatch_round dispatch_deadline \
                     dispatch_close script_attach script_command
 WRAP_backend_mem := mmap
-WRAP_file_start  := lane_start lane_pages lane_fetch lane_store file_serve
+WRAP_lane        := io_uring_submit
+WRAP_backend_mirror := io_uring_submit
+WRAP_file_start  := lane_start lane_try_again lane_pages lane_fetch lane_store file_serve
 
 $(UNIT_TESTS): $(TEST_DIR)/unit_%: $(TEST_DIR)/unit/%.o $(TEST_DIR)/unit/support.o \
 		$(RIG:%=$(TEST_DIR)/%.o) $(SHARED) core/exports.list

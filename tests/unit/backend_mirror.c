@@ -150,6 +150,53 @@ static void a_leg_that_fails_a_write_is_left_out(void **state)
 	backend_close(root);
 }
 
+static unsigned refusals;
+static bool refuses;
+
+int __real_io_uring_submit(struct io_uring *ring);
+int __wrap_io_uring_submit(struct io_uring *ring);
+int __wrap_io_uring_submit(struct io_uring *ring)
+{
+	if (!refuses)
+		return __real_io_uring_submit(ring);
+	refusals++;
+	return -EAGAIN;
+}
+
+/* More pieces than the ring has entries, and it takes no more in that round: no leg is to blame. */
+static void a_full_ring_is_no_reason_to_leave_a_leg_out(void **state)
+{
+	struct ul_device dev = tree_device(UL_BACKING_MIRROR);
+	const uint32_t legs = 10, first = tree_grow(&dev, 0, legs, UL_BACKING_STRIPE);
+	struct exercise_model model;
+	struct backend *root;
+
+	for (uint32_t i = 0; i < legs * 2; i++) {
+		uint32_t leg = first + i / 2, half = first + legs + i;
+		char name[] = { (char)('a' + i), 0 };
+
+		dev.backing[leg].block = 4096;
+		if (i % 2 == 0)
+			tree_grow(&dev, leg, 2, UL_BACKING_FILE);
+		tree_file(&dev.backing[half], name, SIZE / 2, 0);
+	}
+	root = tree_open(&dev);
+	if (slow)
+		tree_slow(root);
+	refusals = 0;
+	refuses = true;
+	exercise_model_open(&model, SIZE, NULL);
+	log_begin();
+	tree_exercise(root, (struct exercise){ .model = &model, .operations = 200 }, slow);
+	assert_string_equal(log_end(), "");
+	refuses = false;
+	assert_true(!slow || refusals > 10);
+	for (uint32_t i = 0; i < legs; i++)
+		exercise_compare(root->child[i], &model);
+	exercise_model_close(&model);
+	backend_close(root);
+}
+
 static int fail_writes(const struct ul_req *req)
 {
 	return req->op == UL_OP_READ ? 0 : -EREMOTEIO;
@@ -290,6 +337,7 @@ int main(void)
 		cmocka_unit_test(a_mirror_of_files_and_stripes_keeps_the_data),
 		cmocka_unit_test(a_read_goes_to_another_leg_when_one_fails),
 		cmocka_unit_test(a_leg_that_fails_a_write_is_left_out),
+		cmocka_unit_test(a_full_ring_is_no_reason_to_leave_a_leg_out),
 		cmocka_unit_test(the_last_legs_errors_are_the_clients),
 		cmocka_unit_test(what_no_leg_can_read_is_an_error),
 		cmocka_unit_test(a_leg_that_cannot_clear_stays),

