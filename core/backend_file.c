@@ -161,6 +161,7 @@ static int set_up(struct file *file, const struct ul_device *dev,
 	file->base.file_count = FILE_CACHED + 1;
 	file->base.prompt = file->base.lazy = S_ISREG(st.st_mode) && in_memory(*fd);
 	file->block_device = S_ISBLK(st.st_mode);
+	file->read_only = spec->read_only;
 	file->durable = !dev->volatile_cache;
 	ret = host_size(spec, *fd, &st, &size);
 	if (ret == 0 && (double)size < spec->size && makes(spec) && S_ISREG(st.st_mode)) {

@@ -20,6 +20,7 @@ struct mirror {
 	struct backend base;
 	atomic_uint dropped; /* bit N: leg N is left out */
 	atomic_uint misread; /* a read of it has failed, which is told once */
+	bool read_only;	     /* the device, and so its files */
 	size_t below;	     /* io.memory of a leg */
 	char name[UL_BACKINGS][96];
 };
@@ -28,8 +29,8 @@ struct mirror {
 struct outcome {
 	unsigned ok; /* bit N: leg N has done it */
 	unsigned tried;
-	int error; /* the last one */
-	bool lacking;
+	int error;   /* the last one */
+	int refused; /* what a leg could not do, and did not begin */
 };
 
 struct leg_io {
@@ -79,9 +80,11 @@ static void tell_misread(struct mirror *m, unsigned leg, int error)
 			 leg + 1, m->name[leg], strerror(-error));
 }
 
-/* A leg that cannot discard holds the same data as before, which is nobody's mistake. */
-static bool is_lacking(const struct ul_req *req, int result)
+/* A leg that cannot discard, or not change at all, holds what it held: nobody's mistake. */
+static bool is_refused(const struct mirror *m, const struct ul_req *req, int result)
 {
+	if (result == -EROFS)
+		return m->read_only;
 	return result == -EOPNOTSUPP && (req->op == UL_OP_DISCARD || req->op == UL_OP_WRITE_ZEROES);
 }
 
@@ -90,8 +93,8 @@ static void note(struct mirror *m, const struct ul_req *req, struct outcome *o, 
 {
 	if (result == 0) {
 		o->ok |= 1U << leg;
-	} else if (is_lacking(req, result)) {
-		o->lacking = true;
+	} else if (is_refused(m, req, result)) {
+		o->refused = result;
 	} else {
 		o->error = result;
 		if (req->op == UL_OP_READ)
@@ -104,8 +107,8 @@ static void note(struct mirror *m, const struct ul_req *req, struct outcome *o, 
 /* All legs have answered a write: it counts where it can be read again. */
 static int settle(struct mirror *m, const struct outcome *o)
 {
-	if (o->lacking)
-		return -EOPNOTSUPP;
+	if (o->refused)
+		return o->refused;
 	if (o->ok & live(m))
 		return 0;
 	return o->error ? o->error : -EIO;
@@ -275,6 +278,7 @@ static int mirror_open(struct backend **backend, const struct ul_device *dev,
 		return -ENOMEM;
 	}
 	m->base.ops = &backend_mirror_ops;
+	m->read_only = spec->read_only;
 	m->below = backend_most_memory(children, spec->children);
 	m->base.io_size =
 		sizeof(struct mirror_io) + spec->children * (sizeof(struct leg_io) + m->below);

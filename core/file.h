@@ -15,6 +15,7 @@ enum { FILE_CACHED = 0, FILE_DIRECT = 1 };
 struct file {
 	struct backend base;
 	bool block_device;
+	bool read_only;
 	bool durable; /* no cache to flush: what is answered must be on the medium */
 
 	/* Bytes that O_DIRECT wants multiples of; 0: the file is not open so. */
@@ -24,6 +25,12 @@ struct file {
 	uint8_t *map;
 	size_t map_size;
 };
+
+/* Would it change what is only to be read? The host would say EBADF. */
+static inline bool file_refuses(const struct file *file, const struct ul_req *req)
+{
+	return file->read_only && req->op != UL_OP_READ && req->op != UL_OP_FLUSH;
+}
 
 /* Which of its two ways, of backend.files, takes `length` bytes from `offset`, to or from `buf`? */
 static inline unsigned file_way(const struct file *file, const uint8_t *buf, uint64_t offset,

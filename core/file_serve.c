@@ -119,6 +119,8 @@ int file_serve(struct backend *backend, struct lane *lane, const struct ul_req *
 {
 	const struct file *file = (const struct file *)backend;
 
+	if (file_refuses(file, req))
+		return -EROFS;
 	switch (req->op) {
 	case UL_OP_READ:
 	case UL_OP_WRITE:

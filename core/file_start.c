@@ -155,6 +155,8 @@ static void ended(struct lane_op *op, int32_t result)
 int file_start(struct backend *backend, struct lane *lane, const struct ul_req *req,
 	       struct backend_io *io)
 {
+	if (file_refuses((const struct file *)backend, req))
+		return -EROFS;
 	io->backend = backend;
 	io->lane = lane;
 	io->req = req;

@@ -163,7 +163,7 @@ static void nothing_can_be_written_to_the_base(void **state)
 	struct backend *root = tree_open(&dev);
 	uint8_t data[512] = { 0 };
 
-	assert_int_equal(serve(root->child[COW_BASE], UL_OP_WRITE, 0, 512, data), -EBADF);
+	assert_int_equal(serve(root->child[COW_BASE], UL_OP_WRITE, 0, 512, data), -EROFS);
 	assert_int_equal(serve(root->child[COW_STORE], UL_OP_WRITE, SIZE, 512, data), 0);
 	backend_close(root);
 }

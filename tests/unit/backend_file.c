@@ -231,7 +231,7 @@ static void a_read_only_device_cannot_write(void **state)
 	assert_int_equal(backend_probe(&dev, "test.lua"), 0);
 	assert_int_equal(backend_open(&backend, &dev), 0);
 	assert_int_equal(serve(backend, UL_OP_READ, 0, 512, 0), 0);
-	assert_int_equal(serve(backend, UL_OP_WRITE, 0, 512, 0), -EBADF);
+	assert_int_equal(serve(backend, UL_OP_WRITE, 0, 512, 0), -EROFS);
 	backend_close(backend);
 }
 

@@ -238,6 +238,45 @@ static int serve(struct backend *root, uint8_t op)
 				&(struct ul_req){ .op = op, .length = 4096, .buf = data });
 }
 
+static const uint8_t changes[] = { UL_OP_WRITE, UL_OP_DISCARD, UL_OP_WRITE_ZEROES };
+
+/* A script may try, in a task say. Nobody is to blame, and both legs are read as before. */
+static void a_read_only_mirror_refuses_to_change_and_keeps_its_legs(void **state)
+{
+	struct ul_device dev = tree_device(UL_BACKING_MIRROR);
+	uint32_t first = tree_grow(&dev, 0, 2, UL_BACKING_FILE);
+	struct backend *root;
+
+	dev.read_only = 1;
+	tree_file(&dev.backing[first], "left.img", SIZE, 0);
+	tree_file(&dev.backing[first + 1], "right.img", SIZE, 0);
+	root = tree_open(&dev);
+	log_begin();
+	for (unsigned i = 0; i < ARRAY_SIZE(changes); i++)
+		assert_int_equal(serve(root, changes[i]), -EROFS);
+	assert_int_equal(serve(root, UL_OP_READ), 0);
+	assert_int_equal(serve(root, UL_OP_FLUSH), 0);
+	assert_string_equal(log_end(), "");
+	backend_close(root);
+}
+
+static int turn_read_only(const struct ul_req *req)
+{
+	return req->op == UL_OP_READ ? 0 : -EROFS;
+}
+
+/* As a file system of the host does when its disk fails. */
+static void a_leg_that_turns_read_only_is_left_out(void **state)
+{
+	struct backend *root = open_mirror(2);
+
+	slow_fail(root->child[0], turn_read_only);
+	log_begin();
+	assert_int_equal(serve(root, UL_OP_WRITE), 0);
+	assert_has(log_end(), "[1] (mem) failed a write: Read-only file system");
+	backend_close(root);
+}
+
 static void what_no_leg_can_read_is_an_error(void **state)
 {
 	struct backend *root = open_mirror(2);
@@ -339,6 +378,8 @@ int main(void)
 		cmocka_unit_test(a_leg_that_fails_a_write_is_left_out),
 		cmocka_unit_test(a_full_ring_is_no_reason_to_leave_a_leg_out),
 		cmocka_unit_test(the_last_legs_errors_are_the_clients),
+		cmocka_unit_test(a_read_only_mirror_refuses_to_change_and_keeps_its_legs),
+		cmocka_unit_test(a_leg_that_turns_read_only_is_left_out),
 		cmocka_unit_test(what_no_leg_can_read_is_an_error),
 		cmocka_unit_test(a_leg_that_cannot_clear_stays),
 		cmocka_unit_test(the_size_is_the_smallest_legs),

@@ -176,7 +176,7 @@ static void a_read_only_file_is_read(void **state)
 	put(it.file, 0, MOST, 0x11);
 	assert_int_equal(serve(UL_OP_READ, 0, MOST), 0);
 	assert_holds(it.lane.char_fd, driver_offset, MOST, 0x11);
-	assert_int_equal(serve(UL_OP_WRITE, 0, PAGE), -EBADF);
+	assert_int_equal(serve(UL_OP_WRITE, 0, PAGE), -EROFS);
 }
 
 #define serve_test(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)

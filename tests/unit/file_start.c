@@ -196,6 +196,20 @@ static void what_was_interrupted_is_asked_for_again(void **state)
 	assert_int_equal(it.result, 0);
 }
 
+static void what_is_only_read_is_not_changed(void **state)
+{
+	static const uint8_t changes[] = { UL_OP_WRITE, UL_OP_DISCARD, UL_OP_WRITE_ZEROES };
+
+	it.backing.read_only = true;
+	for (unsigned i = 0; i < ARRAY_SIZE(changes); i++) {
+		it.req = (struct ul_req){ .op = changes[i], .length = LENGTH, .buf = buffer };
+		assert_int_equal(file_start(&it.backing.base, NULL, &it.req, &it.io), -EROFS);
+	}
+	assert_int_equal(it.asked, 0);
+	start(UL_OP_READ, 0);
+	assert_int_equal(it.asked, 1);
+}
+
 static void fua_is_for_writes_that_have_it(void **state)
 {
 	start(UL_OP_WRITE, UL_FLAG_FUA);
@@ -431,6 +445,7 @@ int main(void)
 		start_test(the_end_of_the_file_is_an_error),
 		start_test(the_hosts_errno_is_the_requests),
 		start_test(what_was_interrupted_is_asked_for_again),
+		start_test(what_is_only_read_is_not_changed),
 		start_test(fua_is_for_writes_that_have_it),
 		start_test(a_flush_is_fdatasync),
 		start_test(a_range_of_a_file_is_cleared_by_a_hole),
