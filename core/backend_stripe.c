@@ -185,12 +185,25 @@ static void suggest_io(struct ul_device *dev, const struct ul_backing_spec *spec
 		dev->io_opt = (uint32_t)row;
 }
 
+/* Before anything is made of it: a size or hint of the device would be blamed for it. */
+static int check_chunk(const struct ul_device *dev, const struct ul_backing_spec *spec)
+{
+	uint32_t block = dev->logical_block_size ? dev->logical_block_size : 512;
+
+	if (spec->block % block == 0)
+		return 0;
+	log_error("ublk.stripe: chunk = %u is not a multiple of block_size %u", spec->block, block);
+	return -EINVAL;
+}
+
 static int stripe_probe(struct ul_device *dev, struct ul_backing_spec *spec)
 {
 	double row = (double)spec->block * spec->children;
 	uint64_t rows = (uint64_t)(spec->size / row), smallest = UINT64_MAX;
-	int ret;
+	int ret = check_chunk(dev, spec);
 
+	if (ret)
+		return ret;
 	if ((double)rows * row < spec->size)
 		rows++;
 	ret = backend_probe_below(dev, spec, (double)(rows * spec->block));
@@ -202,25 +215,21 @@ static int stripe_probe(struct ul_device *dev, struct ul_backing_spec *spec)
 		smallest = size < smallest ? size : smallest;
 	}
 	spec->size = (double)(smallest / spec->block) * row;
+	if (spec->size == 0) {
+		log_error("ublk.stripe: a backing of %llu bytes does not hold a chunk of %u",
+			  (unsigned long long)smallest, spec->block);
+		return -EINVAL;
+	}
 	suggest_io(dev, spec);
-	if (spec->size != 0)
-		return 0;
-	log_error("ublk.stripe: a backing of %llu bytes does not hold a chunk of %u",
-		  (unsigned long long)smallest, spec->block);
-	return -EINVAL;
+	return 0;
 }
 
 static int stripe_open(struct backend **backend, const struct ul_device *dev,
 		       const struct ul_backing_spec *spec, struct backend *const *children)
 {
-	struct stripe *s;
+	struct stripe *s = calloc(1, sizeof(*s));
 
-	if (spec->block % dev->logical_block_size) {
-		log_error("ublk.stripe: chunk = %u is not a multiple of block_size %u", spec->block,
-			  dev->logical_block_size);
-		return -EINVAL;
-	}
-	s = calloc(1, sizeof(*s));
+	(void)dev;
 	if (!s) {
 		log_error("out of memory");
 		return -ENOMEM;
