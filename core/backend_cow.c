@@ -5,7 +5,6 @@
  * is closed. Main thread.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -121,22 +120,6 @@ static bool is_zero(const uint8_t *page)
 	return page[0] == 0 && memcmp(page, page + 1, COW_PAGE - 1) == 0;
 }
 
-/*
- * Each of two would write its own map over the other's. A lock of the process:
- * one of the open file would stay until the kernel has taken the rings apart,
- * some time after their end. A file system without locks is no reason to stop.
- */
-static int lock_store(const struct backend *store, bool read_only, const char *name)
-{
-	struct flock lock = { .l_type = read_only ? F_RDLCK : F_WRLCK, .l_whence = SEEK_SET };
-
-	if (!store->file_count || fcntl(store->files[0], F_SETLK, &lock) == 0 ||
-	    (errno != EAGAIN && errno != EACCES))
-		return 0;
-	log_error("ublk.cow: %s is the store of another device that runs", name);
-	return -EINVAL;
-}
-
 static int open_store(struct cow *cow, bool read_only, const char *name)
 {
 	uint8_t *page = aligned_alloc(COW_PAGE, COW_PAGE);
@@ -217,9 +200,7 @@ static int cow_open(struct backend **backend, const struct ul_device *dev,
 		log_error("ublk.cow: no memory for the map of its blocks");
 	} else {
 		backend_text(dev, store, name, sizeof(name));
-		ret = lock_store(children[COW_STORE], store->read_only, name);
-		if (ret == 0)
-			ret = open_store(cow, store->read_only, name);
+		ret = open_store(cow, store->read_only, name);
 	}
 	if (ret) {
 		if (cow)

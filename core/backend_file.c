@@ -55,6 +55,24 @@ static int open_disk(const struct ul_device *dev, const struct ul_backing_spec *
 	return -EINVAL;
 }
 
+/*
+ * Each of two that write would undo what the other has answered. A lock of the process, whose device
+ * may have a file in several places: one of the open file would stay until the kernel has taken the
+ * rings apart, some time after their end. A file system without locks is no reason to stop.
+ */
+static int lock_file(const struct ul_backing_spec *spec, int fd)
+{
+	struct flock lock = { .l_type = spec->read_only ? F_RDLCK : F_WRLCK, .l_whence = SEEK_SET };
+
+	if (fcntl(fd, F_SETLK, &lock) == 0 || (errno != EAGAIN && errno != EACCES))
+		return 0;
+	log_error(
+		"ublk.file(\"%s\"): another device that runs has it; only those that do not write "
+		"share a file",
+		spec->path);
+	return -EBUSY;
+}
+
 /* 0 or -errno, logged. */
 static int host_size(const struct ul_backing_spec *spec, int fd, const struct stat *st,
 		     uint64_t *size)
@@ -159,6 +177,9 @@ static int set_up(struct file *file, const struct ul_device *dev,
 	if (ret)
 		return ret;
 	file->base.file_count = FILE_CACHED + 1;
+	ret = lock_file(spec, *fd);
+	if (ret)
+		return ret;
 	file->base.prompt = file->base.lazy = S_ISREG(st.st_mode) && in_memory(*fd);
 	file->block_device = S_ISBLK(st.st_mode);
 	file->read_only = spec->read_only;

@@ -40,6 +40,19 @@ teardown() {
   end_lower
 }
 
+@test "a disk is one device's: another over it is refused, until that has ended or was killed" {
+  start_lower ramdisk.lua size=64M
+  over ''
+  run --separate-stderr "$program" -e "return { backing = ublk.file '$below' }" -- true
+  [[ $status -eq 1 ]]
+  one_line_error "ublk.file(\"$below\"): another device that runs has it"
+  kill -KILL "$(server_process)"
+  wait_until 20 has_ended "$server"
+  over 'direct = true'
+  end_device
+  end_lower
+}
+
 @test "as many requests are on their way below as above" {
   script 'local most, now = ublk.histogram "most", 0
     return { size = "64M", depth = 64, backing = ublk.null(), read = function()

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "backend.h"
@@ -235,6 +236,60 @@ static void a_read_only_device_cannot_write(void **state)
 	backend_close(backend);
 }
 
+static int open_as(bool read_only, struct backend **backend)
+{
+	struct ul_device dev = describe(temp_path("disk.img"), BYTES);
+
+	dev.read_only = read_only;
+	assert_int_equal(backend_probe(&dev, "test.lua"), 0);
+	return backend_open(backend, &dev);
+}
+
+/* Is it refused, in one line that names the file? */
+static bool refused_to_another_process(bool read_only)
+{
+	struct backend *backend = NULL;
+	int status;
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		int ret;
+		const char *log;
+
+		log_begin();
+		ret = open_as(read_only, &backend);
+		log = log_end();
+		if (ret == 0)
+			_exit(0);
+		_exit(ret == -EBUSY && count_lines(log) == 1 &&
+				      strstr(log, "disk.img\"): another device that runs has it")
+			      ? 1
+			      : 2);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFEXITED(status) && WEXITSTATUS(status) < 2);
+	return WEXITSTATUS(status);
+}
+
+static void a_file_is_one_devices_or_read_by_all(void **state)
+{
+	struct backend *first, *second;
+
+	make_file(BYTES);
+	assert_int_equal(open_as(false, &first), 0);
+	assert_true(refused_to_another_process(false));
+	assert_true(refused_to_another_process(true));
+	assert_int_equal(open_as(false, &second), 0); /* in two places of one device */
+	backend_close(second);
+	backend_close(first);
+
+	assert_int_equal(open_as(true, &first), 0);
+	assert_true(refused_to_another_process(false));
+	assert_false(refused_to_another_process(true));
+	backend_close(first);
+	assert_false(refused_to_another_process(false));
+}
+
 /* Aligned or not: what goes past the page cache and what does not see the same data. */
 static void a_direct_file_takes_every_request(void **state)
 {
@@ -319,6 +374,7 @@ int main(void)
 		cmocka_unit_test(a_file_cut_short_under_us_is_an_error),
 		cmocka_unit_test(an_op_that_files_do_not_have_is_refused),
 		cmocka_unit_test(a_read_only_device_cannot_write),
+		cmocka_unit_test(a_file_is_one_devices_or_read_by_all),
 		cmocka_unit_test(a_direct_file_takes_every_request),
 		cmocka_unit_test(the_size_is_the_files_in_whole_blocks),
 		cmocka_unit_test(what_cannot_be_a_disk_is_refused_by_name),
