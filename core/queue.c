@@ -116,7 +116,8 @@ void queue_lose_ring(struct queue *q)
 static int submit_and_wait(struct queue *q, uint64_t deadline)
 {
 	uint64_t now = deadline == UINT64_MAX ? 0 : queue_now(&q->base);
-	uint64_t left = deadline > now ? deadline - now : 0;
+	uint64_t until = deadline > now ? deadline - now : 0;
+	uint64_t left = until < q->longest ? until : q->longest;
 	struct __kernel_timespec timeout = {
 		.tv_sec = (long long)(left / CLOCK_SECOND),
 		.tv_nsec = (long long)(left % CLOCK_SECOND),
@@ -124,7 +125,7 @@ static int submit_and_wait(struct queue *q, uint64_t deadline)
 	unsigned wanted = q->at_once + 1;
 	struct io_uring_cqe *cqe;
 
-	if (deadline == UINT64_MAX)
+	if (left == UINT64_MAX)
 		return io_uring_submit_and_wait(&q->ring, wanted);
 	if (!left)
 		return io_uring_submit_and_get_events(&q->ring);
@@ -225,7 +226,7 @@ static int queue_reap(struct transport *t, uint64_t deadline)
 	if (!q->fetching && !q->ours && !q->lane.flying)
 		return -ENODEV;
 	if (q->way->hand_in)
-		deadline = q->way->hand_in(q, deadline);
+		q->way->hand_in(q);
 	ret = queue_submit(q, deadline);
 	if (ret < 0) {
 		log_error("queue %u: io_uring: %s", t->shared.queue, strerror(-ret));
@@ -304,6 +305,7 @@ int queue_open(struct transport **transport, const struct queue_config *cfg)
 	q->flags = cfg->flags;
 	q->way = q->flags & UBLK_F_BATCH_IO ? &queue_batch : &queue_tags;
 	q->wake_fd = cfg->wake_fd;
+	q->longest = UINT64_MAX;
 	q->epoch = cfg->epoch;
 	q->state = calloc(depth, sizeof(*q->state));
 	if (q->state)

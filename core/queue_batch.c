@@ -236,20 +236,16 @@ static const uint64_t LOOK_NS = 20000000;
  * each round would end twice; but if it says that answers were not taken, they
  * must not wait for a request that may never come.
  */
-static uint64_t batch_hand_in(struct queue *q, uint64_t deadline)
+static void batch_hand_in(struct queue *q)
 {
 	struct batch *b = q->batch;
-	uint64_t look;
 
 	if (!b->fetching && !b->ended)
 		send_fetch(q);
 	if (b->answers && !b->sent)
 		send_answers(q, COMMAND_COMMIT, UBLK_U_IO_COMMIT_IO_CMDS);
 	q->at_once = b->sent && b->fetching;
-	if (!q->at_once)
-		return deadline;
-	look = q->base.ops->now(&q->base) + LOOK_NS;
-	return deadline < look ? deadline : look;
+	q->longest = q->at_once ? LOOK_NS : UINT64_MAX;
 }
 
 /* Is it over with `what`? Memory may be there again in the next round. */

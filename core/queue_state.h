@@ -39,9 +39,9 @@ struct queue_way {
 
 	/*
 	 * The round's last, and NULL where it is not needed: hand in what was
-	 * collected. Returns how long the wait may be, `deadline` at most.
+	 * collected, and say of the wait how long it may be and what not to wait for.
 	 */
-	uint64_t (*hand_in)(struct queue *q, uint64_t deadline);
+	void (*hand_in)(struct queue *q);
 
 	/* Free what fetch has taken; NULL where that is nothing. After the ring's end. */
 	void (*close)(struct queue *q);
@@ -65,6 +65,7 @@ struct queue {
 	unsigned fetching;    /* tags that the driver has */
 	unsigned ours;	      /* requests whose answer the driver has not taken */
 	unsigned at_once;     /* completions that the next submit brings itself: no need to wait */
+	uint64_t longest;     /* wait, in ns, whatever the deadline */
 	unsigned wake_errors; /* in a row, of the poll of wake_fd */
 	bool ring_open;
 	bool broken; /* the driver refused a command: the queue can't go on */

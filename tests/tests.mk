@@ -34,7 +34,7 @@ $(TEST_OBJECTS): $(TEST_DIR)/%.o: tests/%.c Makefile tests/tests.mk
 WRAP_queue       := mmap io_uring_submit_and_wait io_uring_submit_and_wait_timeout \
                     io_uring_submit_and_get_events
 WRAP_queue_batch := io_uring_submit_and_wait io_uring_submit_and_wait_timeout \
-                    io_uring_submit_and_get_events io_uring_register_buf_ring
+                    io_uring_submit_and_get_events io_uring_register_buf_ring clock_gettime
 WRAP_worker      := transport_alloc queue_open dispatch_open dispatch_round dispatch_deadline \
                     dispatch_close script_attach script_command
 WRAP_backend_mem := mmap

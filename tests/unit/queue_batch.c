@@ -48,7 +48,16 @@ static struct {
 	unsigned due_count;
 	unsigned wanted; /* completions, of the last wait */
 	double timeout;	 /* s, of the last wait; 0: it had none */
+	unsigned looks;	 /* at the clock */
 } driver;
+
+int __real_clock_gettime(clockid_t clock, struct timespec *time);
+int __wrap_clock_gettime(clockid_t clock, struct timespec *time);
+int __wrap_clock_gettime(clockid_t clock, struct timespec *time)
+{
+	driver.looks++;
+	return __real_clock_gettime(clock, time);
+}
 
 int __wrap_io_uring_register_buf_ring(struct io_uring *ring, struct io_uring_buf_reg *reg,
 				      unsigned flags);
@@ -398,6 +407,32 @@ static void the_answers_of_a_round_go_in_one_command(void **state)
 	t->ops->close(t);
 }
 
+/* A look at the clock is half of what a small round costs. */
+static void the_clock_is_read_for_a_deadline_alone(void **state)
+{
+	static const struct {
+		double deadline, timeout; /* s */
+		unsigned looks;
+	} cases[] = { { 0, 0.02, 0 }, { 10, 0.02, 1 }, { 0.01, 0.01, 1 } };
+	struct transport *t = opened();
+
+	for (unsigned i = 0; i < ARRAY_SIZE(cases); i++) {
+		uint64_t deadline = UINT64_MAX;
+
+		ISSUE(1);
+		REAP(t, 1);
+		t->ops->answer(t, 1, 4096);
+		if (cases[i].deadline > 0)
+			deadline = t->ops->now(t) + (uint64_t)(cases[i].deadline * 1e9);
+		driver.looks = 0;
+		assert_int_equal(t->ops->reap(t, deadline), 0);
+		assert_int_equal(driver.looks, cases[i].looks);
+		assert_true(driver.timeout > 0 && driver.timeout <= cases[i].timeout);
+		assert_true(cases[i].looks || driver.timeout == cases[i].timeout);
+	}
+	t->ops->close(t);
+}
+
 static void a_second_answer_is_not_sent(void **state)
 {
 	struct transport *t = opened();
@@ -650,6 +685,7 @@ int main(void)
 		batch_test(data_that_is_not_copied_has_no_address),
 		batch_test(tags_of_a_completion_become_requests),
 		batch_test(the_answers_of_a_round_go_in_one_command),
+		batch_test(the_clock_is_read_for_a_deadline_alone),
 		batch_test(a_second_answer_is_not_sent),
 		batch_test(what_was_not_taken_goes_with_the_next_answers),
 		batch_test(a_commit_that_could_not_be_submitted_goes_in_later),
