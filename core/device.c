@@ -10,15 +10,14 @@
 #include "device.h"
 
 #include <errno.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "backend.h"
+#include "child.h"
 #include "ctrl.h"
 #include "features.h"
 #include "in_use.h"
@@ -32,17 +31,13 @@ enum {
 	STOP_MS = 10000,     /* for requests in flight and the page cache's last writes */
 	STOP_FAILING_MS = 5000,
 	LOOK_MS = 2000, /* whether it is in use */
-	EXIT_MS = 5000, /* for a server whose queues have ended */
 };
 
 struct device {
 	struct server_config config;
 	const char *name; /* the script's file name */
 	struct link link;
-	pid_t server; /* 0: has ended */
-	int server_status;
-	bool heard;  /* it has loaded its script, or failed to */
-	bool killed; /* by us: its status says nothing */
+	struct child server;
 	struct ctrl *ctrl;
 	struct ublksrv_ctrl_dev_info info; /* as the driver gave it back */
 	bool added;
@@ -131,79 +126,9 @@ static int share_queues(struct device *d)
 	return ret;
 }
 
-/* Has it? What a script has started in the server's process group goes with it. */
-static bool server_ended(struct device *d)
-{
-	siginfo_t info = { 0 };
-
-	if (!d->server)
-		return true;
-	/* Not reaped yet: so long its number, which is the group's too, is nobody else's. */
-	if (waitid(P_PID, (id_t)d->server, &info, WEXITED | WNOHANG | WNOWAIT) < 0 || !info.si_pid)
-		return false;
-	kill(-d->server, SIGKILL);
-	waitpid(d->server, &d->server_status, 0);
-	d->server = 0;
-	return true;
-}
-
-static bool ended_within(struct device *d, int wait_ms)
-{
-	for (int waited = 0; waited < wait_ms; waited += 10) {
-		if (server_ended(d))
-			return true;
-		usleep(10000);
-	}
-	return server_ended(d);
-}
-
-/*
- * SIGKILL works at any moment, because the server has no control command in
- * flight; unless its script waits in the kernel for the device itself.
- */
-static void kill_server(struct device *d)
-{
-	if (server_ended(d))
-		return;
-	d->killed = true;
-	kill(d->server, SIGKILL);
-	if (!ended_within(d, EXIT_MS))
-		log_error("%s: the server cannot be killed; does its script use %s itself?",
-			  d->name, d->node);
-}
-
-static void await_server(struct device *d)
-{
-	while (!ended_within(d, EXIT_MS) && atomic_load(&d->link.share->keeping))
-		log_warn("%s: its backing still writes what was answered; waiting", d->name);
-	if (server_ended(d))
-		return;
-	log_error("%s: the server does not end; killing it", d->name);
-	kill_server(d);
-}
-
-/* The server's word on its last step, or why there is none. */
-static int hear(struct device *d, int interrupt_fd)
-{
-	int32_t message;
-	int ret = link_receive(&d->link, &message, interrupt_fd);
-
-	if (ret == 0) {
-		d->heard = true;
-		return message;
-	}
-	if (ret == -EPIPE) {
-		await_server(d); /* it has closed its files and is all but gone */
-		if (!d->server && WIFEXITED(d->server_status))
-			log_error("%s: the server ended by itself with status %d", d->name,
-				  WEXITSTATUS(d->server_status));
-	}
-	return ret;
-}
-
 static int open_steps(struct device *d, int32_t id, int interrupt_fd)
 {
-	int ret = hear(d, interrupt_fd);
+	int ret = child_hear(&d->server, interrupt_fd);
 
 	if (ret)
 		return ret;
@@ -216,7 +141,7 @@ static int open_steps(struct device *d, int32_t id, int interrupt_fd)
 		ret = share_queues(d);
 	if (ret == 0) {
 		link_send(&d->link, 0);
-		ret = hear(d, interrupt_fd);
+		ret = child_hear(&d->server, interrupt_fd);
 	}
 	return ret == -EINVAL ? -EIO : ret; /* the command line is good by now */
 }
@@ -233,17 +158,14 @@ int device_open(struct device **device, const struct server_config *config, int3
 	}
 	d->config = *config;
 	d->name = strrchr(config->path, '/') ? strrchr(config->path, '/') + 1 : config->path;
-	d->server = link_fork(&d->link);
-	if (d->server == 0) {
-		ret = server_main(config, &d->link);
-		exit(ret);
-	}
-	if (d->server < 0) {
-		ret = d->server;
+	ret = link_open(&d->link);
+	if (ret) {
 		free(d);
 		return ret;
 	}
-	ret = open_steps(d, id, interrupt_fd);
+	ret = child_start(&d->server, &d->link, &d->config, d->name);
+	if (ret == 0)
+		ret = open_steps(d, id, interrupt_fd);
 	if (ret == 0) {
 		*device = d;
 		return 0;
@@ -270,7 +192,7 @@ void device_let_go(struct device *d)
 int device_start(struct device *d, int interrupt_fd)
 {
 	struct ublksrv_ctrl_dev_info now;
-	int ret = ctrl_start(d->ctrl, d->info.dev_id, d->server, interrupt_fd);
+	int ret = ctrl_start(d->ctrl, d->info.dev_id, d->server.pid, interrupt_fd);
 
 	/* A stop waits for the start, and that for reads: nobody wants their data any more. */
 	if (ret == -ECANCELED || ret == -ETIMEDOUT)
@@ -308,7 +230,7 @@ int device_hear(struct device *d)
 
 bool device_has_ended(struct device *d)
 {
-	return server_ended(d);
+	return child_ended(&d->server);
 }
 
 /*
@@ -332,27 +254,12 @@ static int stop(struct device *d)
 	if (ret == -ETIMEDOUT) {
 		log_error("%s: %s holds a request and does not return; killing its server", d->node,
 			  d->name);
-		kill_server(d);
+		child_kill(&d->server, d->node);
 		ret = ctrl_stop(d->ctrl, d->info.dev_id, STOP_MS);
 	}
 	if (ret == -ETIMEDOUT)
 		log_error("STOP_DEV: the ublk driver does not stop %s", d->node);
 	return ret;
-}
-
-/* 0, or -EIO for a server that ended in a way that nobody asked for, or has not ended. */
-static int judge_server(const struct device *d)
-{
-	int status = d->server_status;
-
-	if (d->server)
-		return -EIO;
-	if (WIFEXITED(status) && WEXITSTATUS(status) == EXIT_SUCCESS)
-		return 0;
-	if (WIFSIGNALED(status) && !d->killed)
-		log_error("%s: the server was ended by signal %d (%s)", d->name, WTERMSIG(status),
-			  strsignal(WTERMSIG(status)));
-	return -EIO;
 }
 
 int device_close(struct device *d)
@@ -362,19 +269,19 @@ int device_close(struct device *d)
 	if (!d->added) {
 		/* It has failed or waits for us: it ends by itself. Otherwise its script hangs. */
 		shutdown(d->link.fd, SHUT_WR);
-		if (d->heard)
-			await_server(d);
+		if (d->server.heard)
+			child_await(&d->server, d->node);
 		else
-			kill_server(d);
-		return judge_server(d);
+			child_kill(&d->server, d->node);
+		return child_judge(&d->server);
 	}
 	ret = stop(d);
-	await_server(d);
+	child_await(&d->server, d->node);
 	/* DEL_DEV on a device that did not stop would block every ublk device of the host. */
 	if (ret == 0)
 		(void)ctrl_delete(d->ctrl, d->info.dev_id);
 	d->added = false;
-	return judge_server(d) || ret ? -EIO : 0;
+	return child_judge(&d->server) || ret ? -EIO : 0;
 }
 
 void device_free(struct device *d)
@@ -405,7 +312,7 @@ void device_facts(const struct device *d, struct device_facts *facts)
 		.info = &d->info,
 		.spec = &d->link.share->spec,
 		.queues = d->queues,
-		.server = d->server,
+		.server = d->server.pid,
 	};
 }
 

@@ -12,14 +12,16 @@
 
 #include "log.h"
 
-static int make_share(struct link *link)
+int link_open(struct link *link)
 {
 	void *share = mmap(NULL, sizeof(*link->share), PROT_READ | PROT_WRITE,
 			   MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
-	if (share == MAP_FAILED)
+	if (share == MAP_FAILED) {
+		log_error("no memory to share with the server process: %s", strerror(errno));
 		return -errno;
-	link->share = share;
+	}
+	*link = (struct link){ .share = share, .fd = -1, .talk_fd = -1 };
 	return 0;
 }
 
@@ -61,15 +63,21 @@ static pid_t fork_with_sockets(struct link *link)
 	return pid;
 }
 
+static void hang_up(struct link *link)
+{
+	if (link->fd >= 0)
+		close(link->fd);
+	if (link->talk_fd >= 0)
+		close(link->talk_fd);
+	link->fd = link->talk_fd = -1;
+}
+
 pid_t link_fork(struct link *link)
 {
-	pid_t pid = make_share(link);
+	pid_t pid;
 
-	if (pid == 0) {
-		pid = fork_with_sockets(link);
-		if (pid < 0)
-			munmap(link->share, sizeof(*link->share));
-	}
+	hang_up(link);
+	pid = fork_with_sockets(link);
 	if (pid < 0)
 		log_error("cannot start the server process: %s", strerror(-pid));
 	return pid;
@@ -77,8 +85,7 @@ pid_t link_fork(struct link *link)
 
 void link_close(struct link *link)
 {
-	close(link->fd);
-	close(link->talk_fd);
+	hang_up(link);
 	munmap(link->share, sizeof(*link->share));
 }
 

@@ -38,7 +38,13 @@ struct link {
 	int talk_fd; /* a stream, for core/talk.h */
 };
 
-/* Fork. Returns the server's pid in the supervisor, 0 in the server, or -errno, logged. */
+/* The memory, and no sockets yet. 0 or -errno, logged. */
+int link_open(struct link *link);
+
+/*
+ * Fork, with new sockets; those to the last server are closed. Returns the server's pid in the
+ * supervisor, 0 in the server, or -errno, logged.
+ */
 pid_t link_fork(struct link *link);
 void link_close(struct link *link);
 
