@@ -182,6 +182,17 @@ enum ul_mode {
 	UL_MODE_COUNT = 6,
 };
 
+/* What becomes of the requests of a server that died, and of those that come until there is another
+ * one; core/recovery.c. NONE: the device goes.
+ */
+enum ul_recover {
+	UL_RECOVER_NONE = 0,
+	UL_RECOVER_FAIL = 1,	/* errors */
+	UL_RECOVER_REQUEUE = 2, /* those that it had get errors, the others wait */
+	UL_RECOVER_REISSUE = 3, /* all wait, and are given to the next one */
+	UL_RECOVER_COUNT = 4,
+};
+
 /* A part of the device: sectors from `first` up to, not including, `limit`. */
 struct ul_range {
 	double first, limit;
@@ -219,6 +230,7 @@ struct ul_device {
 	struct ul_range ranges[UL_OP_COUNT][UL_RANGES];
 	uint32_t look_mask; /* bit N: of op N it wants to see the data, too */
 	int32_t mode;	    /* enum ul_mode */
+	int32_t recover;    /* enum ul_recover */
 	uint32_t backings;  /* how many there are */
 	struct ul_backing_spec backing[UL_BACKINGS]; /* the first is the device's own */
 	uint8_t read_only;

@@ -173,9 +173,9 @@ void asks_run(struct asks *a)
 	give_up_late(a);
 }
 
-void asks_close(struct asks *a)
+void asks_close(struct asks *a, const char *why)
 {
 	while (a->first)
-		end(a, a->first, control_error("the device is ending"));
+		end(a, a->first, control_error("%s", why));
 	wire_close(&a->wire);
 }

@@ -22,8 +22,8 @@ struct asks {
 /* `fd` stays the caller's. */
 void asks_open(struct asks *asks, int fd, unsigned queues, struct control *control);
 
-/* Answer all that wait, for the device has ended. */
-void asks_close(struct asks *asks);
+/* Answer all that wait with the error `why`. */
+void asks_close(struct asks *asks, const char *why);
 
 /*
  * Ask; the answer goes to the request's client:

@@ -7,10 +7,10 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include "backend.h"
+#include "lasting.h"
 #include "log.h"
 
 struct backend_mem {
@@ -24,7 +24,7 @@ static int mem_open(struct backend **backend, const struct ul_device *dev,
 		    const struct ul_backing_spec *spec, struct backend *const *children)
 {
 	struct backend_mem *mem = calloc(1, sizeof(*mem));
-	void *data;
+	bool old;
 
 	(void)dev;
 	(void)children;
@@ -36,9 +36,8 @@ static int mem_open(struct backend **backend, const struct ul_device *dev,
 	mem->base.lazy = true;
 	mem->page = (size_t)sysconf(_SC_PAGESIZE);
 	mem->size = (size_t)spec->size;
-	data = mmap(NULL, mem->size, PROT_READ | PROT_WRITE,
-		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (data == MAP_FAILED) {
+	mem->data = lasting_open(mem->size, &old);
+	if (!mem->data) {
 		int ret = -errno;
 
 		log_error("cannot reserve %zu bytes of address space for ublk.mem(): %s", mem->size,
@@ -46,10 +45,6 @@ static int mem_open(struct backend **backend, const struct ul_device *dev,
 		free(mem);
 		return ret;
 	}
-	/* A huge page would make 4 KiB cost 2 MiB. A kernel without huge pages refuses: fine. */
-	(void)madvise(data, mem->size, MADV_NOHUGEPAGE);
-	(void)madvise(data, mem->size, MADV_DONTDUMP); /* a core of 1 TiB would take its time */
-	mem->data = data;
 	*backend = &mem->base;
 	return 0;
 }
@@ -67,7 +62,7 @@ static int mem_clear(struct backend_mem *mem, uint64_t start, uint64_t length)
 	}
 	memset(mem->data + start, 0, first - start);
 	memset(mem->data + last, 0, end - last);
-	return madvise(mem->data + first, last - first, MADV_DONTNEED) ? -errno : 0;
+	return lasting_clear(mem->data + first, last - first);
 }
 
 static int mem_serve(struct backend *backend, struct lane *lane, const struct ul_req *req)
@@ -100,7 +95,7 @@ static void mem_close(struct backend *backend)
 {
 	struct backend_mem *mem = (struct backend_mem *)backend;
 
-	munmap(mem->data, mem->size);
+	lasting_close(mem->data, mem->size);
 	free(mem);
 }
 

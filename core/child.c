@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "child.h"
 
+#include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,13 +14,38 @@
 
 enum { EXIT_MS = 5000 }; /* for a server whose queues have ended */
 
+/*
+ * The server is forked at any time, also when its supervisor has clients: they are to see when that
+ * closes a connection. What is the supervisor's own is closed by exec, what a user has left open
+ * for the script is not.
+ */
+static void close_supervisors_files(const struct link *link)
+{
+	DIR *open_files = opendir("/proc/self/fd");
+	const struct dirent *entry;
+
+	while (open_files && (entry = readdir(open_files))) {
+		int fd = atoi(entry->d_name);
+
+		if (fd <= STDERR_FILENO || fd == dirfd(open_files) || fd == link->fd ||
+		    fd == link->talk_fd || fd == link->lasting_fd)
+			continue;
+		if (fcntl(fd, F_GETFD) & FD_CLOEXEC)
+			close(fd);
+	}
+	if (open_files)
+		closedir(open_files);
+}
+
 int child_start(struct child *c, struct link *link, const struct server_config *config,
 		const char *name)
 {
 	pid_t pid = link_fork(link);
 
-	if (pid == 0)
+	if (pid == 0) {
+		close_supervisors_files(link);
 		exit(server_main(config, link));
+	}
 	*c = (struct child){ .config = config, .name = name, .link = link };
 	if (pid < 0)
 		return pid;

@@ -146,6 +146,7 @@ int cli_parse(struct cli *cli, int argc, char **argv)
 	*cli = (struct cli){ .verb = CLI_RUN,
 			     .id = -1,
 			     .mode = -1,
+			     .recover = -1,
 			     .requests = DEFAULT_REQUESTS,
 			     .batch = DEFAULT_BATCH,
 			     .workload = 1 };

@@ -10,11 +10,13 @@
 
 #include "log.h"
 #include "mode.h"
+#include "recovery.h"
 #include "uapi.h"
 
 enum {
 	OPT_SEED = 256,
 	OPT_MODE,
+	OPT_RECOVER,
 	OPT_MEMORY,
 	OPT_DEBUG,
 	OPT_STATS,
@@ -41,6 +43,9 @@ static const struct option_row {
 	  RUN | CHECK },
 	{ OPT_MODE, "mode", "MODE",
 	  "how data is moved: auto, copy, get_data, user_copy, zero_copy, auto_buf", RUN },
+	{ OPT_RECOVER, "recover", "WAY",
+	  "when its server dies: none, fail, requeue, reissue (default: the script's, or none)",
+	  RUN },
 	{ OPT_SEED, "seed", "N", "seed of ublk.random (default: a new one, printed; check: 1)",
 	  RUN | CHECK },
 	{ OPT_MEMORY, "memory", "SIZE", "most memory of a queue's Lua state (default: 256M)",
@@ -134,6 +139,15 @@ static int take_chunk(struct cli *cli, const char *chunk)
 	return 0;
 }
 
+static int parse_recover(const char *text, int32_t *way)
+{
+	*way = recovery_of(text);
+	if (*way >= 0)
+		return 0;
+	log_error("--recover %s: needs none, fail, requeue or reissue", text);
+	return -EINVAL;
+}
+
 static int apply(struct cli *cli, const struct option_row *row, const char *arg)
 {
 	uint64_t n = 0;
@@ -157,6 +171,9 @@ static int apply(struct cli *cli, const struct option_row *row, const char *arg)
 		break;
 	case OPT_MODE:
 		ret = parse_mode(arg, &cli->mode);
+		break;
+	case OPT_RECOVER:
+		ret = parse_recover(arg, &cli->recover);
 		break;
 	case OPT_SEED:
 		/* 2^53: what a script, JSON and people can carry over exactly. */

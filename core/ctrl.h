@@ -40,6 +40,15 @@ int ctrl_get_affinity(struct ctrl *ctrl, uint32_t id, unsigned queue, cpu_set_t 
 int ctrl_start(struct ctrl *ctrl, uint32_t id, int pid, int interrupt_fd);
 
 /*
+ * A device whose server has died is to get a new one: the old one's files are closed. Tries again
+ * for some seconds, as that takes its time; -ECANCELED as above.
+ */
+int ctrl_start_recovery(struct ctrl *ctrl, uint32_t id, int interrupt_fd);
+
+/* The new server, process `pid`, has fetched every tag: go on. As ctrl_start otherwise. */
+int ctrl_end_recovery(struct ctrl *ctrl, uint32_t id, int pid, int interrupt_fd);
+
+/*
  * Take the disk away and end every fetch command. The driver waits for all
  * requests in flight; -ETIMEDOUT after `timeout_ms` is not logged, the caller
  * knows what to do next. May be called again then.

@@ -10,6 +10,7 @@
 #include "device.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,19 +19,24 @@
 
 #include "backend.h"
 #include "child.h"
+#include "clock.h"
 #include "ctrl.h"
 #include "features.h"
 #include "in_use.h"
 #include "log.h"
 #include "mode.h"
 #include "params.h"
+#include "recovery.h"
 #include "split.h"
 
 enum {
 	NODE_WAIT_MS = 3000, /* devtmpfs and udev */
 	STOP_MS = 10000,     /* for requests in flight and the page cache's last writes */
 	STOP_FAILING_MS = 5000,
-	LOOK_MS = 2000, /* whether it is in use */
+	LOOK_MS = 2000,	  /* whether it is in use */
+	LIVED_MS = 10000, /* a server that got so old has worked */
+	BACKOFF_MS = 100, /* before the second try to recover; twice as long for each more */
+	MOST_TRIES = 7,
 };
 
 struct device {
@@ -40,6 +46,10 @@ struct device {
 	struct child server;
 	struct ctrl *ctrl;
 	struct ublksrv_ctrl_dev_info info; /* as the driver gave it back */
+	struct ublk_params params;	   /* that it was given */
+	int32_t recover;		   /* enum ul_recover */
+	unsigned tries;			   /* to recover it, since a server has lived for long */
+	uint64_t started;		   /* the newest server, by the clock */
 	bool added;
 	char node[32];
 	unsigned queues;	    /* to scripts: threads of all hardware queues */
@@ -51,11 +61,13 @@ static int add(struct device *d, int32_t id)
 	const struct ul_device *spec = &d->link.share->spec;
 	struct mode_choice mode;
 	char names[512];
-	uint64_t offered, flags;
+	uint64_t offered, flags, recovery;
 	int ret = ctrl_get_features(d->ctrl, &offered);
 
 	if (ret == 0)
 		ret = params_flags(spec, offered, d->name, &flags);
+	if (ret == 0)
+		ret = recovery_flags(spec, offered, d->name, &recovery);
 	if (ret == 0)
 		ret = mode_choose(spec, &d->link.share->backing, offered, d->name, &mode);
 	if (ret)
@@ -65,12 +77,14 @@ static int add(struct device *d, int32_t id)
 		.queue_depth = (uint16_t)spec->depth,
 		.max_io_buf_bytes = spec->max_io,
 		.dev_id = (uint32_t)id,
-		.flags = (flags | mode.flags) & ~mode.without,
+		.flags = (flags | recovery | mode.flags) & ~mode.without,
 	};
 	ret = ctrl_add(d->ctrl, &d->info);
 	if (ret)
 		return ret;
 	d->added = true;
+	d->recover = spec->recover;
+	d->started = clock_now();
 	ret = mode_kept(&mode, d->info.flags, d->name);
 	if (ret)
 		return ret;
@@ -86,19 +100,25 @@ static int add(struct device *d, int32_t id)
 	return 0;
 }
 
-static int set_params(struct device *d)
+static void fill_params(const struct device *d, struct ublk_params *params)
 {
 	const struct ul_device *spec = &d->link.share->spec;
 	uint32_t max_io =
 		spec->max_io < d->info.max_io_buf_bytes ? spec->max_io : d->info.max_io_buf_bytes;
-	struct ublk_params params, kept;
+
+	params_fill(spec, max_io, backend_discards(spec), params);
+}
+
+static int set_params(struct device *d)
+{
+	struct ublk_params kept;
 	int ret;
 
-	params_fill(spec, max_io, backend_discards(spec), &params);
-	ret = ctrl_set_params(d->ctrl, d->info.dev_id, &params);
+	fill_params(d, &d->params);
+	ret = ctrl_set_params(d->ctrl, d->info.dev_id, &d->params);
 	if (ret == 0)
 		ret = ctrl_get_params(d->ctrl, d->info.dev_id, &kept);
-	return ret ? ret : params_kept(&params, &kept, d->name);
+	return ret ? ret : params_kept(&d->params, &kept, d->name);
 }
 
 /* What the server needs to know of the added device. */
@@ -172,6 +192,82 @@ int device_open(struct device **device, const struct server_config *config, int3
 	}
 	(void)device_close(d);
 	device_free(d);
+	return ret;
+}
+
+/* Of what the driver was told nothing can change. */
+static int check_same(struct device *d)
+{
+	const struct ul_device *spec = &d->link.share->spec;
+	struct ublk_params params;
+
+	fill_params(d, &params);
+	if (memcmp(&params, &d->params, sizeof(params)) == 0 && spec->recover == d->recover)
+		return 0;
+	log_error("%s: it describes another device than before (size, block size, limits)",
+		  d->name);
+	return -EINVAL;
+}
+
+/* One try to give the device a new server. */
+static int replace_server(struct device *d, int interrupt_fd)
+{
+	int ret = ctrl_start_recovery(d->ctrl, d->info.dev_id, interrupt_fd);
+
+	if (ret == 0)
+		ret = child_start(&d->server, &d->link, &d->config, d->name);
+	if (ret == 0)
+		ret = child_hear(&d->server, interrupt_fd);
+	if (ret == 0)
+		ret = check_same(d);
+	if (ret == 0) {
+		link_send(&d->link, 0);
+		ret = child_hear(&d->server, interrupt_fd);
+	}
+	if (ret == 0)
+		ret = ctrl_end_recovery(d->ctrl, d->info.dev_id, d->server.pid, interrupt_fd);
+	return ret;
+}
+
+/* A server that has lived for some time is no sign that the next one will die. */
+static bool may_try_again(struct device *d)
+{
+	uint64_t now = clock_now();
+
+	if (now - d->started > (uint64_t)LIVED_MS * (CLOCK_SECOND / 1000))
+		d->tries = 0;
+	if (d->tries++ < MOST_TRIES)
+		return true;
+	log_error("%s: %d servers in turn have died; giving it up", d->node, MOST_TRIES + 1);
+	return false;
+}
+
+/* The first time at once, then after 0.1 s, 0.2 s, … -ECANCELED: the wait was interrupted. */
+static int back_off(const struct device *d, int interrupt_fd)
+{
+	int wait_ms = d->tries == 1 ? 0 : BACKOFF_MS << (d->tries - 2);
+
+	if (poll(&(struct pollfd){ .fd = interrupt_fd, .events = POLLIN }, 1, wait_ms) > 0)
+		return -ECANCELED;
+	return 0;
+}
+
+int device_recover(struct device *d, int interrupt_fd)
+{
+	int ret = d->recover ? -EIO : -EOPNOTSUPP;
+
+	while (d->recover && ret && ret != -ECANCELED && may_try_again(d)) {
+		child_kill(&d->server, d->node); /* it may have ended in parts only */
+		(void)child_judge(&d->server);
+		ret = back_off(d, interrupt_fd);
+		if (ret == 0)
+			ret = replace_server(d, interrupt_fd);
+		d->started = clock_now();
+	}
+	if (ret)
+		child_kill(&d->server, d->node); /* one that has not begun */
+	else
+		log_warn("%s: recovered with a new server, process %d", d->node, d->server.pid);
 	return ret;
 }
 

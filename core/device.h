@@ -42,6 +42,13 @@ int device_hear(struct device *device);
 /* Has it ended? For SIGCHLD: a process that a script forked may keep the descriptor above quiet. */
 bool device_has_ended(struct device *device);
 
+/*
+ * After the server has ended, or device_hear said so: fork another, and go on with it. Tries until
+ * `interrupt_fd` becomes readable (-ECANCELED), or some servers in turn have died soon. 0 or
+ * -errno, logged: the device must be closed. -EOPNOTSUPP, not logged: it is not to be recovered.
+ */
+int device_recover(struct device *device, int interrupt_fd);
+
 /* Have the script let go of the requests that it holds; the device is about to be closed. */
 void device_let_go(struct device *device);
 

@@ -22,7 +22,12 @@ int link_open(struct link *link)
 		return -errno;
 	}
 	*link = (struct link){ .share = share, .fd = -1, .talk_fd = -1 };
-	return 0;
+	link->lasting_fd = memfd_create("ublk-lua", MFD_CLOEXEC);
+	if (link->lasting_fd >= 0)
+		return 0;
+	log_error("memfd_create: %s", strerror(errno));
+	munmap(share, sizeof(*link->share));
+	return -errno;
 }
 
 /* A server without its supervisor could not be stopped: it goes with it. */
@@ -77,6 +82,7 @@ pid_t link_fork(struct link *link)
 	pid_t pid;
 
 	hang_up(link);
+	atomic_store(&link->share->keeping, false);
 	pid = fork_with_sockets(link);
 	if (pid < 0)
 		log_error("cannot start the server process: %s", strerror(-pid));
@@ -86,6 +92,7 @@ pid_t link_fork(struct link *link)
 void link_close(struct link *link)
 {
 	hang_up(link);
+	close(link->lasting_fd);
 	munmap(link->share, sizeof(*link->share));
 }
 

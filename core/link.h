@@ -13,7 +13,9 @@
 #include <sys/types.h>
 
 #include "api.h"
+#include "lasting.h"
 #include "mode.h"
+#include "shared.h"
 #include "stage.h"
 #include "stats.h"
 #include "uapi.h"
@@ -26,6 +28,8 @@ struct link_queue {
 struct link_share {
 	struct ul_device spec; /* server, before its first message; likewise */
 	struct mode_backing backing;
+	struct lasting_share lasting; /* servers, one after the other; likewise */
+	struct shared_table shared;
 	struct ublksrv_ctrl_dev_info info; /* supervisor, before its first: as the driver gave it */
 	atomic_int stage;    /* enum stage; supervisor, who sends a message after it */
 	atomic_bool keeping; /* server, at its end: the backing writes what it has answered */
@@ -35,7 +39,8 @@ struct link_share {
 struct link {
 	struct link_share *share;
 	int fd;
-	int talk_fd; /* a stream, for core/talk.h */
+	int talk_fd;	/* a stream, for core/talk.h */
+	int lasting_fd; /* a file in memory, for core/lasting.h */
 };
 
 /* The memory, and no sockets yet. 0 or -errno, logged. */

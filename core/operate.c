@@ -192,6 +192,17 @@ int operate_open(struct operate **operate, struct device *device)
 	return 0;
 }
 
+void operate_new_server(struct operate *o)
+{
+	unsigned queues;
+
+	if (!o)
+		return;
+	queues = o->asks.queues;
+	asks_close(&o->asks, "its server died, and has been replaced");
+	asks_open(&o->asks, device_talk_fd(o->device), queues, o->control);
+}
+
 void operate_poll(const struct operate *o, struct pollfd *fds, int *wait_ms)
 {
 	fds[0] = (struct pollfd){ .fd = -1 };
@@ -219,7 +230,7 @@ void operate_close(struct operate *o, bool failed)
 {
 	if (!o)
 		return;
-	asks_close(&o->asks);
+	asks_close(&o->asks, "the device is ending");
 	while (o->waiting) {
 		struct waiting *w = o->waiting;
 

@@ -24,5 +24,8 @@ void operate_run(struct operate *operate);
 /* Has a client asked for the end of the device? */
 bool operate_wants_end(const struct operate *operate);
 
+/* The device has a new server: what the last one was asked gets an error. NULL is fine. */
+void operate_new_server(struct operate *operate);
+
 /* The device is closed: tell who asked for that, `failed` if not well. NULL is fine. */
 void operate_close(struct operate *operate, bool failed);

@@ -69,22 +69,31 @@ static void end_command(struct session *s, int signal)
 	s->command = 0;
 }
 
-static void lost_server(struct session *s)
+/* Its server has ended. Does the session, too? */
+static bool server_died(struct session *s)
 {
+	int ret;
+
 	log_warn("%s has lost its server", device_node(s->device));
-	end_command(s, SIGTERM);
+	ret = device_recover(s->device, s->stop_fd);
+	if (ret == 0) {
+		operate_new_server(s->operate);
+		return false;
+	}
+	if (ret != -ECANCELED) /* what has interrupted it is looked at next */
+		end_command(s, SIGTERM);
+	return ret != -ECANCELED;
 }
 
-/* The session ends, one way or the other. */
-static void server_spoke(struct session *s)
+/* Does the session end, one way or the other? */
+static bool server_spoke(struct session *s)
 {
-	if (device_hear(s->device)) {
-		lost_server(s);
-		return;
-	}
+	if (device_hear(s->device))
+		return server_died(s);
 	log_error("%s: its script had an error, and on_error = \"stop\"", device_node(s->device));
 	end_command(s, SIGTERM);
 	s->status = s->status ? s->status : EXIT_FAILED;
+	return true;
 }
 
 /* A child has ended; there may be others than ours, inherited from who started us. */
@@ -97,10 +106,7 @@ static bool child_ended_session(struct session *s)
 		s->command = 0;
 		return true;
 	}
-	if (!device_has_ended(s->device))
-		return false;
-	lost_server(s);
-	return true;
+	return device_has_ended(s->device) && server_died(s);
 }
 
 static void stop_signal(struct session *s)
@@ -129,11 +135,11 @@ static void wait_for_end(struct session *s)
 	struct pollfd fds[3 + OPERATE_FDS] = {
 		{ .fd = s->stop_fd, .events = POLLIN },
 		{ .fd = s->child_fd, .events = POLLIN },
-		{ .fd = device_fd(s->device), .events = POLLIN },
 	};
 	int wait_ms;
 
 	for (;;) {
+		fds[2] = (struct pollfd){ device_fd(s->device), POLLIN, 0 };
 		operate_poll(s->operate, fds + 3, &wait_ms);
 		if (poll(fds, 3 + OPERATE_FDS, wait_ms) < 0)
 			continue; /* EINTR: a debugger; nothing else can happen here */
@@ -141,12 +147,13 @@ static void wait_for_end(struct session *s)
 			stop_signal(s);
 			return;
 		}
-		if (fds[1].revents && child_ended_session(s))
-			return;
-		if (fds[2].revents) {
-			server_spoke(s);
-			return;
+		if (fds[1].revents) {
+			if (child_ended_session(s))
+				return;
+			continue; /* there may be a new server, with other descriptors */
 		}
+		if (fds[2].revents && server_spoke(s))
+			return;
 		if (s->operate && client_ended_session(s))
 			return;
 	}
@@ -193,6 +200,7 @@ static int open_device(struct session *s)
 		.queues = cli->queues,
 		.depth = cli->depth,
 		.mode = cli->mode,
+		.recover = cli->recover,
 		.memory = cli->memory,
 		.debug = cli->debug,
 	};

@@ -15,10 +15,12 @@
 
 #include "backend.h"
 #include "clock.h"
+#include "lasting.h"
 #include "log.h"
 #include "params.h"
 #include "relay.h"
 #include "script.h"
+#include "shared.h"
 #include "worker.h"
 
 enum { NODE_WAIT_MS = 3000 }; /* devtmpfs and udev */
@@ -73,6 +75,10 @@ static int load(struct server *s, struct script **first)
 		spec->depth = s->config->depth;
 	if (s->config->mode >= 0)
 		spec->mode = s->config->mode;
+	if (s->config->recover >= 0)
+		spec->recover = s->config->recover;
+	if (spec->recover)
+		lasting_use(&s->share->lasting, s->link->lasting_fd);
 	ret = backend_probe(spec, name);
 	if (ret == 0)
 		ret = params_complete(spec, name);
@@ -314,6 +320,7 @@ int server_main(const struct server_config *config, const struct link *link)
 	int ret;
 
 	prctl(PR_SET_NAME, "ublk-lua-server");
+	shared_use(&link->share->shared);
 	/* Ctrl-Z stops the terminal's whole process group; the device must go on. */
 	setsid();
 	leave_mount_namespace();

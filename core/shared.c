@@ -5,38 +5,36 @@
  * the mutex is for that. What is in a cell is atomic and needs none. Any
  * thread. Doubles are what Lua has; they are whole and exact to 2^53.
  */
+#include "shared.h"
+
 #include <math.h>
 #include <pthread.h>
-#include <stdatomic.h>
-#include <stdint.h>
 #include <string.h>
-
-#include "api.h"
-
-struct ul_shared {
-	_Atomic int64_t value;
-	char name[UL_NAME];
-} __attribute__((aligned(64))); /* cells do not share cache lines */
 
 static const int64_t MOST = (int64_t)1 << 53;
 
-static struct ul_shared cells[UL_SHARED];
-static unsigned used;
+static struct shared_table own; /* of a process that is no server */
+static struct shared_table *table = &own;
 static pthread_mutex_t growing = PTHREAD_MUTEX_INITIALIZER;
 
 static struct ul_shared *find_or_add(const char *name, double initial)
 {
 	struct ul_shared *cell;
 
-	for (unsigned i = 0; i < used; i++)
-		if (strcmp(cells[i].name, name) == 0)
-			return &cells[i];
-	if (used == UL_SHARED || strlen(name) >= UL_NAME)
+	for (unsigned i = 0; i < table->used; i++)
+		if (strcmp(table->cells[i].name, name) == 0)
+			return &table->cells[i];
+	if (table->used == UL_SHARED || strlen(name) >= UL_NAME)
 		return NULL;
-	cell = &cells[used++];
+	cell = &table->cells[table->used++];
 	memcpy(cell->name, name, strlen(name) + 1);
 	atomic_store(&cell->value, (int64_t)initial);
 	return cell;
+}
+
+void shared_use(struct shared_table *other)
+{
+	table = other;
 }
 
 struct ul_shared *ul_shared_cell(const char *name, double initial)

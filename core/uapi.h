@@ -26,27 +26,32 @@ struct ublksrv_ctrl_cmd {
 	uint32_t reserved;
 };
 
-#define UBLK_U_CMD_GET_QUEUE_AFFINITY _IOR('u', 0x01, struct ublksrv_ctrl_cmd)
-#define UBLK_U_CMD_ADD_DEV	      _IOWR('u', 0x04, struct ublksrv_ctrl_cmd)
-#define UBLK_U_CMD_DEL_DEV	      _IOWR('u', 0x05, struct ublksrv_ctrl_cmd)
-#define UBLK_U_CMD_START_DEV	      _IOWR('u', 0x06, struct ublksrv_ctrl_cmd)
-#define UBLK_U_CMD_STOP_DEV	      _IOWR('u', 0x07, struct ublksrv_ctrl_cmd)
-#define UBLK_U_CMD_SET_PARAMS	      _IOWR('u', 0x08, struct ublksrv_ctrl_cmd)
-#define UBLK_U_CMD_GET_PARAMS	      _IOR('u', 0x09, struct ublksrv_ctrl_cmd)
-#define UBLK_U_CMD_GET_DEV_INFO2      _IOR('u', 0x12, struct ublksrv_ctrl_cmd)
-#define UBLK_U_CMD_GET_FEATURES	      _IOR('u', 0x13, struct ublksrv_ctrl_cmd)
-#define UBLK_U_CMD_TRY_STOP_DEV	      _IOWR('u', 0x17, struct ublksrv_ctrl_cmd)
+#define UBLK_U_CMD_GET_QUEUE_AFFINITY  _IOR('u', 0x01, struct ublksrv_ctrl_cmd)
+#define UBLK_U_CMD_ADD_DEV	       _IOWR('u', 0x04, struct ublksrv_ctrl_cmd)
+#define UBLK_U_CMD_DEL_DEV	       _IOWR('u', 0x05, struct ublksrv_ctrl_cmd)
+#define UBLK_U_CMD_START_DEV	       _IOWR('u', 0x06, struct ublksrv_ctrl_cmd)
+#define UBLK_U_CMD_STOP_DEV	       _IOWR('u', 0x07, struct ublksrv_ctrl_cmd)
+#define UBLK_U_CMD_SET_PARAMS	       _IOWR('u', 0x08, struct ublksrv_ctrl_cmd)
+#define UBLK_U_CMD_GET_PARAMS	       _IOR('u', 0x09, struct ublksrv_ctrl_cmd)
+#define UBLK_U_CMD_START_USER_RECOVERY _IOWR('u', 0x10, struct ublksrv_ctrl_cmd)
+#define UBLK_U_CMD_END_USER_RECOVERY   _IOWR('u', 0x11, struct ublksrv_ctrl_cmd)
+#define UBLK_U_CMD_GET_DEV_INFO2       _IOR('u', 0x12, struct ublksrv_ctrl_cmd)
+#define UBLK_U_CMD_GET_FEATURES	       _IOR('u', 0x13, struct ublksrv_ctrl_cmd)
+#define UBLK_U_CMD_TRY_STOP_DEV	       _IOWR('u', 0x17, struct ublksrv_ctrl_cmd)
 
 #define UBLK_FEATURES_LEN 8
 
-#define UBLK_F_SUPPORT_ZERO_COPY (1ULL << 0)
-#define UBLK_F_NEED_GET_DATA	 (1ULL << 2)
-#define UBLK_F_USER_COPY	 (1ULL << 7)
-#define UBLK_F_AUTO_BUF_REG	 (1ULL << 11)
-#define UBLK_F_PER_IO_DAEMON	 (1ULL << 13)
-#define UBLK_F_BATCH_IO		 (1ULL << 15)
-#define UBLK_F_SAFE_STOP_DEV	 (1ULL << 17)
-#define UBLK_F_NO_AUTO_PART_SCAN (1ULL << 18)
+#define UBLK_F_SUPPORT_ZERO_COPY     (1ULL << 0)
+#define UBLK_F_NEED_GET_DATA	     (1ULL << 2)
+#define UBLK_F_USER_RECOVERY	     (1ULL << 3)
+#define UBLK_F_USER_RECOVERY_REISSUE (1ULL << 4)
+#define UBLK_F_USER_COPY	     (1ULL << 7)
+#define UBLK_F_USER_RECOVERY_FAIL_IO (1ULL << 9)
+#define UBLK_F_AUTO_BUF_REG	     (1ULL << 11)
+#define UBLK_F_PER_IO_DAEMON	     (1ULL << 13)
+#define UBLK_F_BATCH_IO		     (1ULL << 15)
+#define UBLK_F_SAFE_STOP_DEV	     (1ULL << 17)
+#define UBLK_F_NO_AUTO_PART_SCAN     (1ULL << 18)
 
 #define UBLK_S_DEV_DEAD	    0
 #define UBLK_S_DEV_LIVE	    1

@@ -68,6 +68,15 @@ local function mode(name, value)
   return modes[value]
 end
 
+local recovers = {
+  none = C.UL_RECOVER_NONE, fail = C.UL_RECOVER_FAIL, requeue = C.UL_RECOVER_REQUEUE,
+  reissue = C.UL_RECOVER_REISSUE,
+}
+
+local function recover(name, value)
+  return recovers[value] or text.refuse(name, value, '"none", "fail", "requeue" or "reissue"')
+end
+
 -- Script's field → field of struct ul_device, and how to read it.
 local fields = {
   size = { "size", device_size },
@@ -97,6 +106,7 @@ local fields = {
   huge_pages = { "huge_pages", boolean },
   batch = { "batch", choice },
   mode = { "mode", mode },
+  recover = { "recover", recover },
 }
 
 -- Another device below this one.

@@ -57,7 +57,7 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
 	close(client);
-	asks_close(&asks);
+	asks_close(&asks, "the device is ending");
 	control_close(control);
 	relay_close(&relay);
 	for (unsigned q = 0; q < QUEUES; q++)
@@ -245,7 +245,7 @@ static void the_end_of_the_device_is_told(void **state)
 {
 	put("{\"cmd\":\"eval\",\"code\":\"x\"}\n");
 	free(asked(0, "eval x "));
-	asks_close(&asks);
+	asks_close(&asks, "the device is ending");
 	assert_string_equal(got(), "{\"ok\":false,\"error\":\"the device is ending\"}\n");
 }
 
