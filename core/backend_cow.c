@@ -207,7 +207,7 @@ static int cow_open(struct backend **backend, const struct ul_device *dev,
 			free_cow(cow);
 		return ret;
 	}
-	memcpy(cow->map, cow->copy, cow_map_bytes(cow->blocks));
+	cow_map_load(cow);
 	*backend = &cow->base;
 	return 0;
 }

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "backend.h"
+#include "lasting.h"
 #include "log.h"
 
 /* So many bytes are read from one leg, then from the next: enough for it to read ahead. */
@@ -18,7 +19,7 @@ enum { MIRROR_REGION = 1 << 20 };
 
 struct mirror {
 	struct backend base;
-	atomic_uint dropped; /* bit N: leg N is left out */
+	atomic_uint *dropped; /* bit N: leg N is left out; the next server is to know it */
 	atomic_uint misread; /* a read of it has failed, which is told once */
 	bool read_only;	     /* the device, and so its files */
 	size_t below;	     /* io.memory of a leg */
@@ -54,18 +55,18 @@ static unsigned all(const struct mirror *m)
 
 static unsigned live(struct mirror *m)
 {
-	return all(m) & ~atomic_load(&m->dropped);
+	return all(m) & ~atomic_load(m->dropped);
 }
 
 /* The last leg stays: its errors are the client's. */
 static void drop(struct mirror *m, unsigned leg, int error)
 {
-	unsigned old = atomic_load(&m->dropped), bit = 1U << leg;
+	unsigned old = atomic_load(m->dropped), bit = 1U << leg;
 
 	do {
 		if (old & bit || (old | bit) == all(m))
 			return;
-	} while (!atomic_compare_exchange_weak(&m->dropped, &old, old | bit));
+	} while (!atomic_compare_exchange_weak(m->dropped, &old, old | bit));
 	log_error("ublk.mirror: [%u] (%s) failed a write: %s; it is left out from now on, its data "
 		  "is out of date; %d of %u are left",
 		  leg + 1, m->name[leg], strerror(-error),
@@ -272,9 +273,13 @@ static int mirror_open(struct backend **backend, const struct ul_device *dev,
 		       const struct ul_backing_spec *spec, struct backend *const *children)
 {
 	struct mirror *m = calloc(1, sizeof(*m));
+	bool old;
 
-	if (!m) {
-		log_error("out of memory");
+	if (m)
+		m->dropped = lasting_open(sizeof(*m->dropped), &old);
+	if (!m || !m->dropped) {
+		log_error("ublk.mirror: out of memory");
+		free(m);
 		return -ENOMEM;
 	}
 	m->base.ops = &backend_mirror_ops;
@@ -290,7 +295,10 @@ static int mirror_open(struct backend **backend, const struct ul_device *dev,
 
 static void mirror_close(struct backend *backend)
 {
-	free(backend);
+	struct mirror *m = (struct mirror *)backend;
+
+	lasting_close(m->dropped, sizeof(*m->dropped));
+	free(m);
 }
 
 const struct backend_ops backend_mirror_ops = {

@@ -38,6 +38,7 @@ struct cow {
 
 	/* Which blocks the store has. Any thread sets bits. */
 	atomic_ullong *map;
+	bool taken_over;     /* it is that of a server that died */
 	atomic_uchar *dirty; /* by page: it has bits that `copy` lacks */
 	uint64_t pages;
 	atomic_ullong added; /* how often bits were set, */
@@ -76,6 +77,12 @@ struct cow_io {
 /* Memory for `blocks` bits, none set. 0 or -ENOMEM; cow_map_close is safe after both. */
 int cow_map_open(struct cow *cow);
 void cow_map_close(struct cow *cow);
+
+/*
+ * `copy` is the store's map. It is this one too, unless a server that died has left its own: that
+ * knows of blocks which the store's does not, for nobody has flushed them yet.
+ */
+void cow_map_load(struct cow *cow);
 
 static inline uint64_t cow_map_bytes(uint64_t blocks)
 {

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lasting.h"
+
 enum { PAGE_BITS = COW_PAGE * 8, PAGE_WORDS = COW_PAGE / 8 };
 
 int cow_map_open(struct cow *cow)
@@ -12,7 +14,7 @@ int cow_map_open(struct cow *cow)
 	uint64_t bytes = cow_map_bytes(cow->blocks);
 
 	cow->pages = bytes / COW_PAGE;
-	cow->map = calloc(1, bytes);
+	cow->map = lasting_open(bytes, &cow->taken_over);
 	cow->copy = aligned_alloc(COW_PAGE, bytes);
 	cow->dirty = calloc(cow->pages, sizeof(*cow->dirty));
 	cow->changed = calloc(cow->pages, sizeof(*cow->changed));
@@ -22,9 +24,28 @@ int cow_map_open(struct cow *cow)
 	return 0;
 }
 
+void cow_map_load(struct cow *cow)
+{
+	const uint8_t *map = (const uint8_t *)cow->map;
+
+	if (!cow->taken_over) {
+		memcpy(cow->map, cow->copy, cow_map_bytes(cow->blocks));
+		return;
+	}
+	for (uint64_t page = 0; page < cow->pages; page++) {
+		uint64_t start = page * COW_PAGE;
+
+		if (memcmp(map + start, cow->copy + start, COW_PAGE) == 0)
+			continue;
+		atomic_store(&cow->dirty[page], 1);
+		atomic_store(&cow->added, 1);
+	}
+}
+
 void cow_map_close(struct cow *cow)
 {
-	free(cow->map);
+	if (cow->map)
+		lasting_close(cow->map, cow_map_bytes(cow->blocks));
 	free(cow->copy);
 	free(cow->dirty);
 	free(cow->changed);
