@@ -104,8 +104,10 @@ struct ul_queue {
 	uint32_t rest; /* Lua → C, with that: there is more of the batch, for another coroutine */
 	uint32_t stopping; /* C → Lua: the device is about to end, nobody will release anything */
 	uint32_t stop;	   /* Lua → C: the script wants its device to end */
-	uint32_t pad;
+	uint32_t at;	   /* the slot that the script works for, or UL_NO_SLOT */
 };
+
+enum { UL_NO_SLOT = -1 };
 
 enum ul_limit {
 	UL_NAME = 48, /* bytes of a name, its zero included */
@@ -231,6 +233,7 @@ struct ul_device {
 	uint32_t look_mask; /* bit N: of op N it wants to see the data, too */
 	int32_t mode;	    /* enum ul_mode */
 	int32_t recover;    /* enum ul_recover */
+	double watchdog;    /* seconds that a script may take; below 0: for ever */
 	uint32_t backings;  /* how many there are */
 	struct ul_backing_spec backing[UL_BACKINGS]; /* the first is the device's own */
 	uint8_t read_only;

@@ -20,9 +20,9 @@ enum { MIRROR_REGION = 1 << 20 };
 struct mirror {
 	struct backend base;
 	atomic_uint *dropped; /* bit N: leg N is left out; the next server is to know it */
-	atomic_uint misread; /* a read of it has failed, which is told once */
-	bool read_only;	     /* the device, and so its files */
-	size_t below;	     /* io.memory of a leg */
+	atomic_uint misread;  /* a read of it has failed, which is told once */
+	bool read_only;	      /* the device, and so its files */
+	size_t below;	      /* io.memory of a leg */
 	char name[UL_BACKINGS][96];
 };
 

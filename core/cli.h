@@ -35,6 +35,7 @@ struct cli {
 	unsigned depth;	 /* -d; 0: the script's */
 	int32_t mode;	 /* --mode, enum ul_mode; -1: the script's */
 	int32_t recover; /* --recover, enum ul_recover; -1: the script's */
+	double watchdog; /* --watchdog, seconds, below 0: never; 0: the script's */
 	size_t memory;	 /* --memory, bytes; 0: the default */
 	uint64_t seed;
 	bool seed_given;

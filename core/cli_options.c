@@ -17,6 +17,7 @@ enum {
 	OPT_SEED = 256,
 	OPT_MODE,
 	OPT_RECOVER,
+	OPT_WATCHDOG,
 	OPT_MEMORY,
 	OPT_DEBUG,
 	OPT_STATS,
@@ -44,8 +45,9 @@ static const struct option_row {
 	{ OPT_MODE, "mode", "MODE",
 	  "how data is moved: auto, copy, get_data, user_copy, zero_copy, auto_buf", RUN },
 	{ OPT_RECOVER, "recover", "WAY",
-	  "when its server dies: none, fail, requeue, reissue (default: the script's, or none)",
-	  RUN },
+	  "when its server dies: none (default), fail, requeue or reissue", RUN },
+	{ OPT_WATCHDOG, "watchdog", "SECONDS",
+	  "end a server whose script hangs so long; 0: never (default: 30)", RUN },
 	{ OPT_SEED, "seed", "N", "seed of ublk.random (default: a new one, printed; check: 1)",
 	  RUN | CHECK },
 	{ OPT_MEMORY, "memory", "SIZE", "most memory of a queue's Lua state (default: 256M)",
@@ -139,6 +141,21 @@ static int take_chunk(struct cli *cli, const char *chunk)
 	return 0;
 }
 
+static int parse_watchdog(const char *text, double *seconds)
+{
+	char *end;
+
+	*seconds = strtod(text, &end);
+	if (end == text || *end || (*seconds != 0 && !(*seconds >= 0.1 && *seconds <= 86400))) {
+		log_error("--watchdog %s: needs a number of seconds from 0.1 to 86400, or 0: never",
+			  text);
+		return -EINVAL;
+	}
+	if (*seconds == 0)
+		*seconds = -1;
+	return 0;
+}
+
 static int parse_recover(const char *text, int32_t *way)
 {
 	*way = recovery_of(text);
@@ -171,6 +188,9 @@ static int apply(struct cli *cli, const struct option_row *row, const char *arg)
 		break;
 	case OPT_MODE:
 		ret = parse_mode(arg, &cli->mode);
+		break;
+	case OPT_WATCHDOG:
+		ret = parse_watchdog(arg, &cli->watchdog);
 		break;
 	case OPT_RECOVER:
 		ret = parse_recover(arg, &cli->recover);

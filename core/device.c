@@ -10,7 +10,6 @@
 #include "device.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,9 +17,9 @@
 #include <unistd.h>
 
 #include "backend.h"
-#include "child.h"
 #include "clock.h"
 #include "ctrl.h"
+#include "device_state.h"
 #include "features.h"
 #include "in_use.h"
 #include "log.h"
@@ -29,31 +28,14 @@
 #include "recovery.h"
 #include "split.h"
 
+/* Seconds. */
+static const double WATCHDOG_GRACE = 0.5;
+
 enum {
 	NODE_WAIT_MS = 3000, /* devtmpfs and udev */
 	STOP_MS = 10000,     /* for requests in flight and the page cache's last writes */
 	STOP_FAILING_MS = 5000,
-	LOOK_MS = 2000,	  /* whether it is in use */
-	LIVED_MS = 10000, /* a server that got so old has worked */
-	BACKOFF_MS = 100, /* before the second try to recover; twice as long for each more */
-	MOST_TRIES = 7,
-};
-
-struct device {
-	struct server_config config;
-	const char *name; /* the script's file name */
-	struct link link;
-	struct child server;
-	struct ctrl *ctrl;
-	struct ublksrv_ctrl_dev_info info; /* as the driver gave it back */
-	struct ublk_params params;	   /* that it was given */
-	int32_t recover;		   /* enum ul_recover */
-	unsigned tries;			   /* to recover it, since a server has lived for long */
-	uint64_t started;		   /* the newest server, by the clock */
-	bool added;
-	char node[32];
-	unsigned queues;	    /* to scripts: threads of all hardware queues */
-	const struct stats **stats; /* of each of them, for the report */
+	LOOK_MS = 2000, /* whether it is in use */
 };
 
 static int add(struct device *d, int32_t id)
@@ -84,6 +66,7 @@ static int add(struct device *d, int32_t id)
 		return ret;
 	d->added = true;
 	d->recover = spec->recover;
+	d->servers = 1;
 	d->started = clock_now();
 	ret = mode_kept(&mode, d->info.flags, d->name);
 	if (ret)
@@ -100,7 +83,7 @@ static int add(struct device *d, int32_t id)
 	return 0;
 }
 
-static void fill_params(const struct device *d, struct ublk_params *params)
+void device_fill_params(const struct device *d, struct ublk_params *params)
 {
 	const struct ul_device *spec = &d->link.share->spec;
 	uint32_t max_io =
@@ -114,7 +97,7 @@ static int set_params(struct device *d)
 	struct ublk_params kept;
 	int ret;
 
-	fill_params(d, &d->params);
+	device_fill_params(d, &d->params);
 	ret = ctrl_set_params(d->ctrl, d->info.dev_id, &d->params);
 	if (ret == 0)
 		ret = ctrl_get_params(d->ctrl, d->info.dev_id, &kept);
@@ -124,8 +107,9 @@ static int set_params(struct device *d)
 /* What the server needs to know of the added device. */
 static int share_queues(struct device *d)
 {
-	unsigned threads = d->link.share->spec.threads, n = d->info.nr_hw_queues * threads;
-	int ret = 0;
+	const struct ul_device *spec = &d->link.share->spec;
+	unsigned threads = spec->threads, n = d->info.nr_hw_queues * threads;
+	int ret;
 
 	d->stats = calloc(n, sizeof(*d->stats));
 	if (!d->stats) {
@@ -134,6 +118,10 @@ static int share_queues(struct device *d)
 	}
 	d->link.share->info = d->info;
 	d->queues = n;
+	d->threads = threads;
+	/* Later than the server's own, which tells what its script is at. */
+	ret = watchdog_open(&d->watchdog, spec->watchdog < 0 ? -1 : spec->watchdog + WATCHDOG_GRACE,
+			    n);
 	for (unsigned q = 0; ret == 0 && q < n; q++) {
 		struct split split = split_of(q, threads);
 		cpu_set_t cpus;
@@ -192,82 +180,6 @@ int device_open(struct device **device, const struct server_config *config, int3
 	}
 	(void)device_close(d);
 	device_free(d);
-	return ret;
-}
-
-/* Of what the driver was told nothing can change. */
-static int check_same(struct device *d)
-{
-	const struct ul_device *spec = &d->link.share->spec;
-	struct ublk_params params;
-
-	fill_params(d, &params);
-	if (memcmp(&params, &d->params, sizeof(params)) == 0 && spec->recover == d->recover)
-		return 0;
-	log_error("%s: it describes another device than before (size, block size, limits)",
-		  d->name);
-	return -EINVAL;
-}
-
-/* One try to give the device a new server. */
-static int replace_server(struct device *d, int interrupt_fd)
-{
-	int ret = ctrl_start_recovery(d->ctrl, d->info.dev_id, interrupt_fd);
-
-	if (ret == 0)
-		ret = child_start(&d->server, &d->link, &d->config, d->name);
-	if (ret == 0)
-		ret = child_hear(&d->server, interrupt_fd);
-	if (ret == 0)
-		ret = check_same(d);
-	if (ret == 0) {
-		link_send(&d->link, 0);
-		ret = child_hear(&d->server, interrupt_fd);
-	}
-	if (ret == 0)
-		ret = ctrl_end_recovery(d->ctrl, d->info.dev_id, d->server.pid, interrupt_fd);
-	return ret;
-}
-
-/* A server that has lived for some time is no sign that the next one will die. */
-static bool may_try_again(struct device *d)
-{
-	uint64_t now = clock_now();
-
-	if (now - d->started > (uint64_t)LIVED_MS * (CLOCK_SECOND / 1000))
-		d->tries = 0;
-	if (d->tries++ < MOST_TRIES)
-		return true;
-	log_error("%s: %d servers in turn have died; giving it up", d->node, MOST_TRIES + 1);
-	return false;
-}
-
-/* The first time at once, then after 0.1 s, 0.2 s, … -ECANCELED: the wait was interrupted. */
-static int back_off(const struct device *d, int interrupt_fd)
-{
-	int wait_ms = d->tries == 1 ? 0 : BACKOFF_MS << (d->tries - 2);
-
-	if (poll(&(struct pollfd){ .fd = interrupt_fd, .events = POLLIN }, 1, wait_ms) > 0)
-		return -ECANCELED;
-	return 0;
-}
-
-int device_recover(struct device *d, int interrupt_fd)
-{
-	int ret = d->recover ? -EIO : -EOPNOTSUPP;
-
-	while (d->recover && ret && ret != -ECANCELED && may_try_again(d)) {
-		child_kill(&d->server, d->node); /* it may have ended in parts only */
-		(void)child_judge(&d->server);
-		ret = back_off(d, interrupt_fd);
-		if (ret == 0)
-			ret = replace_server(d, interrupt_fd);
-		d->started = clock_now();
-	}
-	if (ret)
-		child_kill(&d->server, d->node); /* one that has not begun */
-	else
-		log_warn("%s: recovered with a new server, process %d", d->node, d->server.pid);
 	return ret;
 }
 
@@ -386,6 +298,7 @@ void device_free(struct device *d)
 		return;
 	ctrl_close(d->ctrl);
 	link_close(&d->link);
+	watchdog_close(&d->watchdog);
 	free(d->stats);
 	free(d);
 }
@@ -409,6 +322,8 @@ void device_facts(const struct device *d, struct device_facts *facts)
 		.spec = &d->link.share->spec,
 		.queues = d->queues,
 		.server = d->server.pid,
+		.servers = d->servers,
+		.recover = d->recover,
 	};
 }
 

@@ -42,6 +42,12 @@ int device_hear(struct device *device);
 /* Has it ended? For SIGCHLD: a process that a script forked may keep the descriptor above quiet. */
 bool device_has_ended(struct device *device);
 
+/* How long poll may wait before the next device_watch; -1: for ever. */
+int device_watch_ms(const struct device *device);
+
+/* End a server whose script does not come back; that is then seen as any other end of it. */
+void device_watch(struct device *device);
+
 /*
  * After the server has ended, or device_hear said so: fork another, and go on with it. Tries until
  * `interrupt_fd` becomes readable (-ECANCELED), or some servers in turn have died soon. 0 or
@@ -67,8 +73,10 @@ struct device_facts {
 	const struct server_config *config;
 	const struct ublksrv_ctrl_dev_info *info; /* as the driver gave it */
 	const struct ul_device *spec;		  /* as the script described it, completed */
-	unsigned queues; /* to the script: threads of all hardware queues */
-	pid_t server;	 /* 0: has ended */
+	unsigned queues;  /* to the script: threads of all hardware queues */
+	pid_t server;	  /* 0: has ended */
+	unsigned servers; /* that it has had */
+	int32_t recover;  /* enum ul_recover */
 };
 
 void device_facts(const struct device *device, struct device_facts *facts);

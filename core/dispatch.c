@@ -198,6 +198,7 @@ static void serve_scripted(struct dispatch *d, unsigned count)
 		d->config.stats->op[req->op].scripted++;
 	}
 	script_batch(d->config.script, count);
+	queue->at = (uint32_t)UL_NO_SLOT;
 	for (unsigned i = 0; i < count; i++) {
 		struct ul_req *req = &queue->reqs[queue->batch[i]];
 
@@ -282,8 +283,11 @@ static void resume_ready(struct dispatch *d)
 
 	serve_wishes(d);
 	while (budget-- && park_next_ready(queue, &slot)) {
-		bool ended = script_resume(d->config.script, slot);
+		bool ended;
 
+		queue->at = slot;
+		ended = script_resume(d->config.script, slot);
+		queue->at = (uint32_t)UL_NO_SLOT;
 		if (ended && slot < queue->depth && queue->reqs[slot].verdict != UL_PARKED)
 			settle(d, &queue->reqs[slot]);
 		serve_wishes(d);

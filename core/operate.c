@@ -14,6 +14,7 @@
 #include "control.h"
 #include "features.h"
 #include "log.h"
+#include "recovery.h"
 #include "stats_json.h"
 
 /* Who waits for the device's end. */
@@ -90,6 +91,10 @@ static json_t *info(struct operate *o, const struct control_request *request)
 						 (double)(clock_now() - o->started) / CLOCK_SECOND,
 						 "version", UBLK_LUA_VERSION, "flags",
 						 flags_json(f.info->flags)));
+	if (root)
+		json_object_update_new(root,
+				       json_pack("{s:s, s:i}", "recover", recovery_name(f.recover),
+						 "servers", (int)f.servers));
 	return root;
 }
 

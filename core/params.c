@@ -10,6 +10,7 @@
 
 enum {
 	DEFAULT_DEPTH = 128,
+	DEFAULT_WATCHDOG = 30, /* s */
 	DEFAULT_MAX_IO = 512 << 10,
 	DEFAULT_LOGICAL_BLOCK = 512,
 	DEFAULT_PHYSICAL_BLOCK = 4096,
@@ -199,6 +200,8 @@ static void set_defaults(struct ul_device *dev)
 		dev->threads = 1;
 	if (!dev->depth)
 		dev->depth = DEFAULT_DEPTH;
+	if (!dev->watchdog)
+		dev->watchdog = DEFAULT_WATCHDOG;
 	if (!dev->max_io)
 		dev->max_io = DEFAULT_MAX_IO;
 	if (!dev->logical_block_size)

@@ -136,13 +136,17 @@ static void wait_for_end(struct session *s)
 		{ .fd = s->stop_fd, .events = POLLIN },
 		{ .fd = s->child_fd, .events = POLLIN },
 	};
-	int wait_ms;
+	int wait_ms, watch_ms;
 
 	for (;;) {
 		fds[2] = (struct pollfd){ device_fd(s->device), POLLIN, 0 };
 		operate_poll(s->operate, fds + 3, &wait_ms);
+		watch_ms = device_watch_ms(s->device);
+		if (watch_ms >= 0 && (wait_ms < 0 || watch_ms < wait_ms))
+			wait_ms = watch_ms;
 		if (poll(fds, 3 + OPERATE_FDS, wait_ms) < 0)
 			continue; /* EINTR: a debugger; nothing else can happen here */
+		device_watch(s->device);
 		if (fds[0].revents) {
 			stop_signal(s);
 			return;
@@ -201,6 +205,7 @@ static int open_device(struct session *s)
 		.depth = cli->depth,
 		.mode = cli->mode,
 		.recover = cli->recover,
+		.watchdog = cli->watchdog,
 		.memory = cli->memory,
 		.debug = cli->debug,
 	};

@@ -21,6 +21,7 @@
 #include "relay.h"
 #include "script.h"
 #include "shared.h"
+#include "watchdog.h"
 #include "worker.h"
 
 enum { NODE_WAIT_MS = 3000 }; /* devtmpfs and udev */
@@ -39,7 +40,9 @@ struct server {
 	struct script **scripts; /* one for each queue */
 	struct worker *workers;
 	struct relay relay;
-	unsigned running; /* workers that were started */
+	struct watchdog watchdog;
+	const struct stats **stats; /* of each queue, for it */
+	unsigned running;	    /* workers that were started */
 };
 
 static int open_script(struct server *s, unsigned queue, struct script **script,
@@ -77,6 +80,8 @@ static int load(struct server *s, struct script **first)
 		spec->mode = s->config->mode;
 	if (s->config->recover >= 0)
 		spec->recover = s->config->recover;
+	if (s->config->watchdog)
+		spec->watchdog = s->config->watchdog;
 	if (spec->recover)
 		lasting_use(&s->share->lasting, s->link->lasting_fd);
 	ret = backend_probe(spec, name);
@@ -116,16 +121,20 @@ static int load_others(struct server *s, struct script *first)
 	int ret = 0;
 
 	s->queues = s->share->info.nr_hw_queues * s->share->spec.threads;
+	s->stats = calloc(s->queues, sizeof(*s->stats));
 	s->scripts = calloc(s->queues, sizeof(*s->scripts));
 	s->workers = calloc(s->queues, sizeof(*s->workers));
 	if (s->scripts)
 		s->scripts[0] = first;
 	else
 		script_close(first);
-	if (!s->scripts || !s->workers) {
+	if (!s->scripts || !s->workers || !s->stats) {
 		log_error("out of memory");
 		return -ENOMEM;
 	}
+	for (unsigned q = 0; q < s->queues; q++)
+		s->stats[q] = &s->share->queue[q].stats;
+	ret = watchdog_open(&s->watchdog, s->share->spec.watchdog, s->queues);
 	for (unsigned q = 1; ret == 0 && q < s->queues; q++) {
 		struct ul_device same;
 
@@ -234,6 +243,18 @@ static uint64_t count_ended(struct server *s)
 	return ended;
 }
 
+/* The supervisor ends this process soon; it cannot tell what is wrong. */
+static void tell_hung(struct server *s)
+{
+	int queue = watchdog_look(&s->watchdog, s->stats);
+	char text[128];
+
+	if (queue < 0)
+		return;
+	worker_blame(&s->workers[queue], text, sizeof(text));
+	log_error("queue %d: the script does not come back from %s", queue, text);
+}
+
 static void join_workers(struct server *s)
 {
 	struct pollfd fds[] = {
@@ -247,8 +268,9 @@ static void join_workers(struct server *s)
 
 	while (ended < s->running) {
 		fds[4] = (struct pollfd){ s->relay.wire.fd, relay_events(&s->relay), 0 };
-		if (poll(fds, sizeof(fds) / sizeof(fds[0]), -1) < 0)
+		if (poll(fds, sizeof(fds) / sizeof(fds[0]), watchdog_wait_ms(&s->watchdog)) < 0)
 			continue; /* EINTR: a debugger */
+		tell_hung(s);
 		if (fds[0].revents)
 			ended += count_ended(s);
 		if (fds[1].revents) {
@@ -284,6 +306,8 @@ static void close_all(struct server *s)
 	for (unsigned q = 0; s->wake_fds && q < s->queues; q++)
 		if (s->wake_fds[q] >= 0)
 			close(s->wake_fds[q]);
+	watchdog_close(&s->watchdog);
+	free(s->stats);
 	free(s->wake_fds);
 	free(s->workers);
 	free(s->scripts);

@@ -22,6 +22,7 @@ struct server_config {
 	unsigned depth;	 /* likewise */
 	int32_t mode;	 /* enum ul_mode; -1: likewise */
 	int32_t recover; /* enum ul_recover; -1: likewise */
+	double watchdog; /* seconds, below 0: never; 0: likewise */
 	bool debug;	 /* watch what handlers do with their buffers */
 	size_t memory;	 /* of a Lua state, in bytes; 0: the default */
 };

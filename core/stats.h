@@ -7,6 +7,7 @@
  */
 #pragma once
 
+#include <stdatomic.h>
 #include <stdint.h>
 
 #include "api.h"
@@ -22,6 +23,7 @@ struct stats_op {
 struct stats {
 	struct stats_op op[UL_OP_COUNT];
 	uint64_t rounds;			  /* times that the queue waited for requests */
+	atomic_bool busy;			  /* it does not wait now */
 	struct ul_histogram latency[UL_OP_COUNT]; /* ns from a request's arrival to its answer */
 	struct ul_script_stats script;
 };

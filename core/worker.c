@@ -8,6 +8,7 @@
 #include <sys/eventfd.h>
 #include <sys/prctl.h>
 
+#include "blame.h"
 #include "dispatch.h"
 #include "log.h"
 
@@ -100,11 +101,14 @@ static void answer_next(struct worker *w)
 
 static int serve(struct worker *w, struct transport *transport, struct dispatch *dispatch)
 {
+	atomic_bool *busy = &w->config.stats->busy;
 	int count;
 
 	while ((count = transport->ops->reap(transport, dispatch_deadline(dispatch))) >= 0) {
+		atomic_store_explicit(busy, true, memory_order_relaxed);
 		dispatch_round(dispatch, (unsigned)count);
 		answer_next(w);
+		atomic_store_explicit(busy, false, memory_order_relaxed);
 		if (transport->shared.stop) {
 			transport->shared.stop = 0;
 			(void)eventfd_write(w->config.stop_fd, 1);
@@ -120,6 +124,7 @@ static void *worker_main(void *arg)
 	struct guard *guard = NULL;
 	struct dispatch dispatch = { 0 };
 	struct queue_config queue = w->config.queue;
+	uint8_t stack[BLAME_STACK];
 	int ret;
 
 	set_up_thread(w);
@@ -131,11 +136,17 @@ static void *worker_main(void *arg)
 		ret = open_dispatch(w, &dispatch, transport, &guard);
 	if (ret == 0)
 		ret = script_attach(w->config.script, &transport->shared);
+	if (ret == 0) {
+		atomic_store(&w->shared, &transport->shared);
+		blame_crashes(&transport->shared, stack);
+	}
 	w->error = ret;
 	sem_post(&w->ready);
 	if (ret == 0)
 		ret = serve(w, transport, &dispatch);
 
+	blame_crashes(NULL, NULL);
+	atomic_store(&w->shared, NULL);
 	dispatch_close(&dispatch);
 	guard_close(guard);
 	if (transport)
@@ -185,6 +196,16 @@ int worker_wait_ready(struct worker *w)
 bool worker_broken(const struct worker *w)
 {
 	return atomic_load(&w->broken);
+}
+
+void worker_blame(const struct worker *w, char *text, size_t size)
+{
+	const struct ul_queue *shared = atomic_load(&w->shared);
+
+	if (shared)
+		blame_text(shared, text, size);
+	else
+		snprintf(text, size, "its end");
 }
 
 void worker_join(struct worker *w)

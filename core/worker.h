@@ -38,7 +38,8 @@ struct worker {
 	pthread_t thread;
 	sem_t ready; /* posted once: the queue is open, or `error` says why not */
 	int error;
-	atomic_bool broken; /* the queue has not ended by the driver's will */
+	struct ul_queue *_Atomic shared; /* while it serves */
+	atomic_bool broken;		 /* the queue has not ended by the driver's will */
 };
 
 /* 0 or -errno, logged. After success worker_wait_ready and worker_join are owed. */
@@ -49,6 +50,9 @@ int worker_wait_ready(struct worker *worker);
 
 /* Has the queue ended, and not because the driver ended it? Any time after worker_wait_ready. */
 bool worker_broken(const struct worker *worker);
+
+/* What its script is at, in `text`, as blame_text tells it. */
+void worker_blame(const struct worker *worker, char *text, size_t size);
 
 /* Wait for the end of the thread; it ends when the driver ends its queue. */
 void worker_join(struct worker *worker);

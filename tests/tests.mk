@@ -40,6 +40,7 @@ WRAP_worker      := transport_alloc queue_open dispatch_open dispatch_round disp
 WRAP_backend_mem := mmap
 WRAP_lane        := io_uring_submit
 WRAP_backend_mirror := io_uring_submit
+WRAP_watchdog    := clock_gettime
 WRAP_file_start  := lane_start lane_try_again lane_pages lane_fetch lane_store file_serve
 
 $(UNIT_TESTS): $(TEST_DIR)/unit_%: $(TEST_DIR)/unit/%.o $(TEST_DIR)/unit/support.o \

@@ -44,6 +44,16 @@ local function count(name, value)
   return value
 end
 
+-- C has a negative number for "never".
+local function limit(name, value)
+  if value == false then return -1 end
+  local seconds = units.time(value)
+  if not seconds or seconds < 0.1 or seconds > 86400 then
+    text.refuse(name, value, "a time from 100ms to 24h, or false")
+  end
+  return seconds
+end
+
 local function boolean(name, value)
   if type(value) ~= "boolean" then text.refuse(name, value, "true or false") end
   return value
@@ -107,6 +117,7 @@ local fields = {
   batch = { "batch", choice },
   mode = { "mode", mode },
   recover = { "recover", recover },
+  watchdog = { "watchdog", limit },
 }
 
 -- Another device below this one.

@@ -71,6 +71,7 @@ function M.new(queue, chains, mistakes, tasks, idle, parking)
       local tag = batch[i]
       local req = reqs[tag]
       local op = req.op
+      queue.at = tag
       local ok, verdict = xpcall(chains[op], catch, req.sector, req.length, buffers[op][tag],
         views[tag])
       if serving ~= me then return serve_late(me, req, ok, verdict) end

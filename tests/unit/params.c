@@ -87,6 +87,7 @@ static void what_is_said_is_kept(void **state)
 		.io_min = 4096,
 		.io_opt = 8192,
 		.discard_granularity = 4096,
+		.watchdog = -1,
 	};
 	struct ul_device before = dev;
 

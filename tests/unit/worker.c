@@ -85,6 +85,7 @@ static struct transport fake;
 static bool is_fake;
 static int wake_fd;
 static char order[32];
+static struct stats stats;
 
 static int fake_reap(struct transport *t, uint64_t deadline)
 {
@@ -137,7 +138,7 @@ uint64_t __wrap_dispatch_deadline(const struct dispatch *dispatch)
 void __wrap_dispatch_round(struct dispatch *dispatch, unsigned count);
 void __wrap_dispatch_round(struct dispatch *dispatch, unsigned count)
 {
-	note("r");
+	note(atomic_load(&stats.busy) ? "r" : "-");
 }
 
 int __wrap_script_attach(struct script *script, struct ul_queue *queue);
@@ -164,6 +165,7 @@ static void clients_are_answered_one_in_a_round(void **state)
 		.cpus = one_cpu(),
 		.backend = &backend,
 		.stage = &stage,
+		.stats = &stats,
 		.stop_fd = -1,
 		.ended_fd = -1,
 		.requests = &requests,
@@ -183,6 +185,7 @@ static void clients_are_answered_one_in_a_round(void **state)
 	assert_int_equal(worker_wait_ready(&worker), 0);
 	worker_join(&worker);
 	assert_string_equal(order, "r1r2r3");
+	assert_false(atomic_load(&stats.busy));
 	for (; (letter = mailbox_take(&answers)); count++)
 		free(letter);
 	assert_int_equal(count, 3);

@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: MIT */
+#include <errno.h>
+#include <poll.h>
+#include <string.h>
+
+#include "clock.h"
+#include "device_state.h"
+#include "log.h"
+
+enum {
+	LIVED_MS = 10000, /* a server that got so old has worked */
+	BACKOFF_MS = 100, /* before the second try to recover; twice as long for each more */
+	MOST_TRIES = 7,
+};
+
+/* Of what the driver was told nothing can change. */
+static int check_same(struct device *d)
+{
+	const struct ul_device *spec = &d->link.share->spec;
+	struct ublk_params params;
+
+	device_fill_params(d, &params);
+	if (memcmp(&params, &d->params, sizeof(params)) == 0 && spec->recover == d->recover &&
+	    spec->threads == d->threads)
+		return 0;
+	log_error("%s: it describes another device than before (size, block size, limits)",
+		  d->name);
+	return -EINVAL;
+}
+
+/* One try to give the device a new server. */
+static int replace_server(struct device *d, int interrupt_fd)
+{
+	int ret = ctrl_start_recovery(d->ctrl, d->info.dev_id, interrupt_fd);
+
+	if (ret == 0)
+		ret = child_start(&d->server, &d->link, &d->config, d->name);
+	if (ret == 0)
+		ret = child_hear(&d->server, interrupt_fd);
+	if (ret == 0)
+		ret = check_same(d);
+	if (ret == 0) {
+		link_send(&d->link, 0);
+		ret = child_hear(&d->server, interrupt_fd);
+	}
+	if (ret == 0)
+		ret = ctrl_end_recovery(d->ctrl, d->info.dev_id, d->server.pid, interrupt_fd);
+	return ret;
+}
+
+/* A server that has lived for some time is no sign that the next one will die. */
+static bool may_try_again(struct device *d)
+{
+	uint64_t now = clock_now();
+
+	if (now - d->started > (uint64_t)LIVED_MS * (CLOCK_SECOND / 1000))
+		d->tries = 0;
+	if (d->tries++ < MOST_TRIES)
+		return true;
+	log_error("%s: %d servers in turn have died; giving it up", d->node, MOST_TRIES + 1);
+	return false;
+}
+
+/* The first time at once, then after 0.1 s, 0.2 s, … -ECANCELED: the wait was interrupted. */
+static int back_off(const struct device *d, int interrupt_fd)
+{
+	int wait_ms = d->tries == 1 ? 0 : BACKOFF_MS << (d->tries - 2);
+
+	if (poll(&(struct pollfd){ .fd = interrupt_fd, .events = POLLIN }, 1, wait_ms) > 0)
+		return -ECANCELED;
+	return 0;
+}
+
+int device_recover(struct device *d, int interrupt_fd)
+{
+	int ret = d->recover ? -EIO : -EOPNOTSUPP;
+
+	while (d->recover && ret && ret != -ECANCELED && may_try_again(d)) {
+		child_kill(&d->server, d->node); /* it may have ended in parts only */
+		(void)child_judge(&d->server);
+		ret = back_off(d, interrupt_fd);
+		if (ret == 0)
+			ret = replace_server(d, interrupt_fd);
+		d->started = clock_now();
+	}
+	if (ret) {
+		child_kill(&d->server, d->node); /* one that has not begun */
+		return ret;
+	}
+	d->servers++;
+	watchdog_restart(&d->watchdog);
+	log_warn("%s: recovered with a new server, process %d", d->node, d->server.pid);
+	return 0;
+}
+
+int device_watch_ms(const struct device *d)
+{
+	return watchdog_wait_ms(&d->watchdog);
+}
+
+void device_watch(struct device *d)
+{
+	int queue = watchdog_look(&d->watchdog, d->stats);
+
+	if (queue < 0)
+		return;
+	log_error("%s: queue %d: %s does not come back within %.1f s; ending its server", d->node,
+		  queue, d->name, d->link.share->spec.watchdog);
+	child_kill(&d->server, d->node);
+}
