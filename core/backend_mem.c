@@ -40,8 +40,12 @@ static int mem_open(struct backend **backend, const struct ul_device *dev,
 	if (!mem->data) {
 		int ret = -errno;
 
-		log_error("cannot reserve %zu bytes of address space for ublk.mem(): %s", mem->size,
-			  strerror(errno));
+		if (errno == EPERM)
+			log_error("ublk.mem(): the last server's had another size: the script "
+				  "describes another device than before");
+		else
+			log_error("cannot reserve %zu bytes of address space for ublk.mem(): %s",
+				  mem->size, strerror(errno));
 		free(mem);
 		return ret;
 	}

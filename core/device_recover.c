@@ -23,7 +23,7 @@ static int check_same(struct device *d)
 	if (memcmp(&params, &d->params, sizeof(params)) == 0 && spec->recover == d->recover &&
 	    spec->threads == d->threads)
 		return 0;
-	log_error("%s: it describes another device than before (size, block size, limits)",
+	log_error("%s: the script describes another device than before (size, block size, limits)",
 		  d->name);
 	return -EINVAL;
 }

@@ -110,9 +110,10 @@ static void judge_driver(struct found *f)
 			    ? f->info.ublksrv_pid
 			    : opener(f->id);
 	/* One whose I/O waits for its next server, or fails until it comes, is not given up. */
-	if (f->server || f->info.state == UBLK_S_DEV_QUIESCED ||
-	    f->info.state == UBLK_S_DEV_FAIL_IO)
+	if (f->server)
 		f->kind = DEVICE_OTHER;
+	else if (f->info.state == UBLK_S_DEV_QUIESCED || f->info.state == UBLK_S_DEV_FAIL_IO)
+		f->kind = DEVICE_WAITING;
 	else
 		f->kind = is_new(f->id) ? DEVICE_STARTING : DEVICE_ORPHAN;
 }
@@ -168,6 +169,8 @@ static void ask_sockets(struct devices *d, const uint32_t *ids, unsigned count)
 		int ret = client_open(&clients[i], ids[i]);
 		struct found *f = ret == -ENOENT ? NULL : place(d, ids[i]);
 
+		if (f)
+			f->ours = true;
 		if (f && ret != -ECONNREFUSED)
 			f->kind = DEVICE_BUSY;
 		if (ret == 0)
@@ -220,7 +223,8 @@ const char *devices_kind(const struct found *f)
 	static const char *const names[] = {
 		[DEVICE_RUNNING] = "running",	[DEVICE_BUSY] = "busy",
 		[DEVICE_STARTING] = "starting", [DEVICE_OTHER] = "other",
-		[DEVICE_ORPHAN] = "orphan",	[DEVICE_SOCKET] = "socket",
+		[DEVICE_WAITING] = "waiting",	[DEVICE_ORPHAN] = "orphan",
+		[DEVICE_SOCKET] = "socket",
 	};
 
 	return names[f->kind];
@@ -261,7 +265,7 @@ static int look_again(struct devices *d, uint32_t id)
 
 	if (ret == 0)
 		judge_driver(&now);
-	if (ret || now.kind == DEVICE_ORPHAN)
+	if (ret || now.kind == DEVICE_ORPHAN || now.kind == DEVICE_WAITING)
 		return ret;
 	log_error("%u: is no orphan any more: another device has the number", id);
 	return -EBUSY;
@@ -272,7 +276,7 @@ int devices_remove(struct devices *d, const struct found *f)
 	int ret = 0;
 
 	/* First stop, and delete only what has stopped: see ctrl.c. */
-	if (f->kind == DEVICE_ORPHAN) {
+	if (f->kind == DEVICE_ORPHAN || f->kind == DEVICE_WAITING) {
 		ret = look_again(d, f->id);
 		if (ret == 0)
 			ret = ctrl_stop(d->ctrl, f->id, STOP_MS);

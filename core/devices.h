@@ -15,7 +15,8 @@ enum device_kind {
 	DEVICE_RUNNING,	 /* of ublk-lua; its supervisor answers */
 	DEVICE_BUSY,	 /* of ublk-lua; it does not just now: the device ends, say */
 	DEVICE_STARTING, /* new, and nobody has opened it yet */
-	DEVICE_OTHER,	 /* another program serves it, or its state says that one will again */
+	DEVICE_OTHER,	 /* another program serves it */
+	DEVICE_WAITING,	 /* nobody serves it, but its requests wait for a server that will */
 	DEVICE_ORPHAN,	 /* nobody does, or will */
 	DEVICE_SOCKET,	 /* there is none, but a socket that a killed supervisor has left */
 };
@@ -24,6 +25,7 @@ struct found {
 	uint32_t id;
 	enum device_kind kind;
 	int server;			   /* its process, or 0 */
+	bool ours;			   /* it has a socket, whoever listens there */
 	struct ublksrv_ctrl_dev_info info; /* but for DEVICE_SOCKET */
 	json_t *told;			   /* DEVICE_RUNNING: the answer to "info" */
 };
@@ -47,5 +49,5 @@ const char *devices_state(const struct found *found);
 /* The device's size in bytes; 0: it has no disk. */
 uint64_t devices_size(const struct found *found);
 
-/* Stop and delete an orphan, or remove a socket. 0 or -errno, logged. */
+/* Stop and delete an orphan or one that waits, or remove a socket. 0 or -errno, logged. */
 int devices_remove(struct devices *devices, const struct found *found);

@@ -127,7 +127,7 @@ static int stop_found(const struct verb_call *call, struct devices *devices, jso
 
 		if (f->id != call->id)
 			continue;
-		if (f->kind == DEVICE_OTHER && !f->server) {
+		if (f->kind == DEVICE_WAITING && !f->ours) {
 			log_error("%u: is not ublk-lua's: it waits for its next server", f->id);
 			return -EBUSY;
 		}
@@ -136,7 +136,8 @@ static int stop_found(const struct verb_call *call, struct devices *devices, jso
 				  f->server);
 			return -EBUSY;
 		}
-		if (f->kind != DEVICE_ORPHAN && f->kind != DEVICE_SOCKET) {
+		if (f->kind != DEVICE_ORPHAN && f->kind != DEVICE_SOCKET &&
+		    f->kind != DEVICE_WAITING) {
 			log_error("%u: is just starting; try again", f->id);
 			return -EBUSY;
 		}

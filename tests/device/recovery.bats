@@ -7,7 +7,18 @@ load lib
 setup() { device_setup; }
 teardown() {
   [[ -z ${load:-} ]] || has_ended "$load" || kill -KILL "$load"
+  end_waiting
   device_teardown
+}
+
+# What a failed test has left waits for a server that nobody will start.
+end_waiting() {
+  local id
+  [[ -z ${BATS_TEST_COMPLETED:-} ]] || return 0
+  [[ -z $server ]] || has_ended "$server" || end_device || true
+  for id in $("$program" list --json | jq '.[] | select(.kind == "waiting") | .number'); do
+    "$program" stop "$id"
+  done
 }
 
 has_fail() { since 6.13 || skip "needs a driver with USER_RECOVERY_FAIL_IO"; }
@@ -84,4 +95,143 @@ read_at_8() { dd if="$device" of=/dev/null bs=4k skip=1 count=1 iflag=direct sta
   grep -q '8 servers in turn have died; giving it up' "$server_err"
   run -1 wait "$server"
   server=''
+}
+
+# slow_to_come WAY: a device whose first server is there at once, and a later one when there is a
+# file go. A read of sector 8 waits, with the first.
+slow_to_come() {
+  script "
+    local life = ublk.shared { servers = 0 }
+    local number = life:add 'servers'
+    ublk.counter 'servers':add()
+    while number > 1 and not io.open '$BATS_TEST_TMPDIR/go' do end
+    return { size = '8M', recover = '$1', read = function(sector)
+      if sector == 8 and number == 1 then ublk.hold 'first' end
+    end }"
+  start_device --stats "$BATS_TEST_TMPDIR/stats" "$script"
+}
+
+read_at() { dd if="$device" of=/dev/null bs=4k skip="$1" count=1 iflag=direct status=none; }
+
+# Does the shell of a background command have a child in D state?
+waits_for_io() { ps -o stat= --ppid "$1" | grep -q '^D'; }
+
+# held_and_killed: a read that the server holds, in the background as $held; then it is killed.
+held_and_killed() {
+  read_at 1 3>&- &
+  held=$!
+  wait_until 10 in_flight "$device"
+  kill -KILL "$(server_process)"
+  wait_until 10 grep -q 'has lost its server' "$server_err"
+}
+
+@test "requeue: what the dead server held fails, what comes then waits for the next one" {
+  slow_to_come requeue
+  held_and_killed
+  run ! wait "$held"
+  read_at 2 3>&- &
+  local later=$!
+  wait_until 10 waits_for_io "$later"
+  run ! recovered 1
+  touch "$BATS_TEST_TMPDIR/go"
+  wait "$later"
+  wait_until 10 recovered 1
+  end_device
+}
+
+@test "reissue: what the dead server held is given to the next one" {
+  slow_to_come reissue
+  held_and_killed
+  touch "$BATS_TEST_TMPDIR/go"
+  wait "$held"
+  wait_until 10 recovered 1
+  end_device
+  # Each of the two has counted, and the second knew that it was.
+  holds '.total.counters.servers == 2'
+}
+
+@test "fail: all fails until there is a new server" {
+  has_fail
+  slow_to_come fail
+  held_and_killed
+  run ! wait "$held"
+  run ! read_at 2
+  touch "$BATS_TEST_TMPDIR/go"
+  wait_until 20 recovered 1
+  read_at 2
+  end_device
+}
+
+@test "fail is refused in one line where the driver has it not" {
+  ! since 6.13 || skip "this driver has USER_RECOVERY_FAIL_IO"
+  run --separate-stderr "$program" --recover fail ramdisk.lua -- true
+  [[ $status -eq 1 ]]
+  one_line_error 'recover = "fail"' USER_RECOVERY_FAIL_IO 6.13
+}
+
+@test "a cow's blocks that nobody has flushed are there with the next server" {
+  truncate -s 8M "$BATS_TEST_TMPDIR/base"
+  start_device --recover reissue -e "return { backing = ublk.cow(
+    ublk.file('$BATS_TEST_TMPDIR/base'), { store = ublk.file '$BATS_TEST_TMPDIR/store' }) }"
+  head -c 1M /dev/zero | tr '\0' x >"$BATS_TEST_TMPDIR/data"
+  dd if="$BATS_TEST_TMPDIR/data" of="$device" bs=64k oflag=direct seek=3 status=none
+  kill_server 1
+  cmp -n 1048576 -i 0:196608 "$BATS_TEST_TMPDIR/data" "$device"
+  end_device
+}
+
+@test "clients of the control socket go on, and are told of the change" {
+  start_device --recover requeue ramdisk.lua size=8M
+  local id=${device#/dev/ublkb} answer=$BATS_TEST_TMPDIR/answer
+  [[ $("$program" info "$id" --json | jq -r '.recover, .servers' | tr '\n' ' ') == "requeue 1 " ]]
+  kill -STOP "$(server_process)"
+  "$program" eval --timeout 100 "$id" 'return 1' >"$answer" 2>&1 3>&- &
+  local asker=$!
+  wait_until 10 connected "$id"
+  kill_server 1
+  run ! wait "$asker"
+  grep -q 'its server died, and has been replaced' "$answer"
+  [[ $("$program" eval "$id" 'return 6 * 7') == *42* ]]
+  "$program" info "$id" --json | jq -e '.servers == 2'
+  end_device
+}
+
+# Has a client connected to the socket of device ID?
+connected() { [[ $(grep -c "/run/ublk-lua/$1.sock" /proc/net/unix) -ge 2 ]]; }
+
+@test "a script that describes another device by then is no new server" {
+  script 'return { size = (ublk.shared { n = 0 }):add "n" == 1 and "8M" or "16M", recover = "requeue" }'
+  start_device "$script"
+  kill -KILL "$(server_process)"
+  wait_until 60 has_ended "$server"
+  grep -q 'the script describes another device than before' "$server_err"
+  run -1 wait "$server"
+  server=''
+}
+
+@test "SIGTERM while there is no server ends the device" {
+  slow_to_come reissue
+  held_and_killed
+  kill -TERM "$server"
+  wait_until 20 has_ended "$server"
+  run ! wait "$held"
+  server=''
+}
+
+@test "of a device whose supervisor was killed too list says that it waits, and stop ends it" {
+  start_device --recover requeue ramdisk.lua size=8M
+  local id=${device#/dev/ublkb}
+  kill -KILL "$server"
+  wait_until 10 has_ended "$server"
+  server=''
+  wait_until 10 list_has "$id" waiting quiesced
+  "$program" clean
+  list_has "$id" waiting quiesced
+  "$program" stop "$id"
+  wait_until 10 no_devices
+}
+
+list_has() {
+  "$program" list --json | jq -e --argjson n "$1" --arg kind "$2" --arg state "$3" \
+    'any(.number == $n and .kind == $kind and .state == $state)'
 }
