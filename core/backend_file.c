@@ -56,9 +56,10 @@ static int open_disk(const struct ul_device *dev, const struct ul_backing_spec *
 }
 
 /*
- * Each of two that write would undo what the other has answered. A lock of the process, whose device
- * may have a file in several places: one of the open file would stay until the kernel has taken the
- * rings apart, some time after their end. A file system without locks is no reason to stop.
+ * Each of two that write would undo what the other has answered. A lock of the process, whose
+ * device may have a file in several places: one of the open file would stay until the kernel has
+ * taken the rings apart, some time after their end. A file system without locks is no reason to
+ * stop.
  */
 static int lock_file(const struct ul_backing_spec *spec, int fd)
 {
