@@ -1,10 +1,11 @@
 -- SPDX-License-Identifier: MIT
 -- Errno names and numbers, from the C library's own list. What a script may
--- answer with: verdict["EIO"] and verdict[-5] are both -5.
+-- answer with: verdict["EIO"] and verdict[-5] are both -5. name[-5] is "EIO", of
+-- names that share a number always the same one.
 local C = require "ublk.ffi"
 local ffi = require "ffi"
 
-local M = { number = {}, verdict = {}, refused = {} }
+local M = { number = {}, verdict = {}, name = {}, refused = {} }
 
 -- Linux keeps errnos below 134; numbers between them have no name.
 for number = 1, 133 do
@@ -14,6 +15,7 @@ for number = 1, 133 do
     M.number[name] = number
     M.verdict[name] = -number
     M.verdict[-number] = -number
+    M.name[-number] = name
   end
 end
 -- Names that share a number: the C library lists one of each.
@@ -32,6 +34,7 @@ for name, why in pairs(refused) do
   local number = M.number[name]
   M.verdict[name] = nil
   M.verdict[-number] = nil
+  M.name[-number] = nil
   M.refused[name] = why
   M.refused[-number] = why
 end

@@ -18,14 +18,10 @@ local slots, results, forwarded -- of the queue
 local held, waiting, permits = {}, {}, {} -- by name: slots, slots, a number
 local word = {} -- by slot: what it is woken with
 
-local name_of = {} -- what a result of below means to a script: nil, or an errno it can hand on
-for name, number in pairs(errno.verdict) do
-  if type(name) == "string" then name_of[number] = name_of[number] or name end
-end
-
+-- What a result of below means to a script: nil, or an errno that it can hand on.
 local function result_name(result)
   if result == 0 then return nil end
-  return name_of[result] or "EIO"
+  return errno.name[result] or "EIO"
 end
 
 --- Called once, by the engine.

@@ -35,6 +35,9 @@ function M.test_aliases_are_the_same_number()
   lu.assertEquals(errno.number.EWOULDBLOCK, 11)
   lu.assertEquals(errno.number.ENOTSUP, 95)
   lu.assertEquals(errno.verdict.ENOTSUP, -95)
+  lu.assertEquals(errno.name[-95], "EOPNOTSUPP")
+  lu.assertEquals(errno.name[-35], "EDEADLK")
+  lu.assertNil(errno.name[-11]) -- it is refused
 end
 
 function M.test_unknown_names_are_nothing()
