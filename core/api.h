@@ -51,6 +51,7 @@ struct ul_req {
 	double sector;	 /* first sector, 512 B units; a double is exact to 2^53 */
 	double time;	 /* seconds on the queue's clock when it came */
 	uint8_t *buf;	 /* the request's data; NULL for an op that has none */
+	double *placed;	 /* of a zone_append: its sector, once it has one; a report: its zones */
 	uint32_t length; /* bytes; below 4 GiB, the block layer's own limit */
 	uint32_t flags;	 /* enum ul_flag */
 	int32_t verdict; /* out: enum ul_verdict or a negative errno */
@@ -68,6 +69,7 @@ struct ul_req {
 struct ul_view {
 	double sector, time;
 	uint64_t _buf;
+	const double *_placed;
 	uint32_t length, flags;
 	int32_t _verdict;
 	uint16_t tag, queue;
@@ -119,6 +121,8 @@ enum ul_limit {
 	UL_SHARED = 256,	  /* cells of ublk.shared */
 	UL_MAX_DISCARD = 1 << 30, /* bytes; a longer result could overflow the driver's s32 */
 	UL_BACKINGS = 32,	  /* of a device, one over another */
+	UL_MAX_ZONES = 1 << 20,	  /* of a device, */
+	UL_BROKEN_ZONES = 256,	  /* and of these */
 	UL_BUCKETS = 976, /* of a histogram: 16 to 31 whole, then 16 for each power of two */
 };
 
@@ -159,18 +163,36 @@ enum ul_backing {
 	UL_BACKING_STRIPE = 3,
 	UL_BACKING_MIRROR = 4,
 	UL_BACKING_COW = 5,
+	UL_BACKING_ZONED = 6,
 };
 
 /* A backing of a device. Those below it stand one after the other in ul_device.backing. */
 struct ul_backing_spec {
 	double size;		  /* bytes; 0: what its parent wants of it, or all that it has */
-	uint32_t block;		  /* bytes: of a stripe's chunk, a cow's block */
+	uint32_t block;		  /* bytes: of a stripe's chunk, a cow's block, a zone */
 	uint32_t child, children; /* the first of those below it, and how many */
 	int32_t kind;		  /* enum ul_backing */
 	uint8_t direct;		  /* UL_BACKING_FILE: past the host's page cache */
 	uint8_t read_only;	  /* core/backend.c's own: nothing is written to it, */
 	uint8_t create;		  /* and a file is made, or made longer, as is needed */
 	char path[4096];	  /* UL_BACKING_FILE */
+};
+
+/* A zone that cannot be written, or not even read. */
+struct ul_broken_zone {
+	uint32_t index;
+	uint32_t offline; /* 0: it is read-only */
+};
+
+/* What a device over ublk.zoned has of zones. Zero means "not said". */
+struct ul_zones {
+	uint32_t size; /* bytes; 0: the device has none */
+	uint32_t capacity;
+	uint32_t max_append;
+	uint32_t conventional; /* how many, */
+	uint32_t max_open, max_active;
+	uint32_t broken; /* and of these */
+	struct ul_broken_zone list[UL_BROKEN_ZONES];
 };
 
 /* How a request's data comes to the server and back; core/mode.c chooses. */
@@ -234,7 +256,8 @@ struct ul_device {
 	int32_t mode;	    /* enum ul_mode */
 	int32_t recover;    /* enum ul_recover */
 	double watchdog;    /* seconds that a script may take; below 0: for ever */
-	uint32_t backings;  /* how many there are */
+	struct ul_zones zones;
+	uint32_t backings;			     /* how many there are */
 	struct ul_backing_spec backing[UL_BACKINGS]; /* the first is the device's own */
 	uint8_t read_only;
 	uint8_t rotational;

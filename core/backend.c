@@ -11,6 +11,7 @@ static const struct backend_ops *const backends[] = {
 	[UL_BACKING_NULL] = &backend_null_ops,	   [UL_BACKING_MEM] = &backend_mem_ops,
 	[UL_BACKING_FILE] = &backend_file_ops,	   [UL_BACKING_STRIPE] = &backend_stripe_ops,
 	[UL_BACKING_MIRROR] = &backend_mirror_ops, [UL_BACKING_COW] = &backend_cow_ops,
+	[UL_BACKING_ZONED] = &backend_zoned_ops,
 };
 
 static int probe(struct ul_device *dev, struct ul_backing_spec *spec)

@@ -101,6 +101,7 @@ extern const struct backend_ops backend_file_ops;
 extern const struct backend_ops backend_stripe_ops;
 extern const struct backend_ops backend_mirror_ops;
 extern const struct backend_ops backend_cow_ops;
+extern const struct backend_ops backend_zoned_ops;
 
 /*
  * Find out the sizes that the script left to its backings, and check that they suffice. Comes

@@ -75,6 +75,16 @@ static int probe_size(struct check *c)
 	return ret;
 }
 
+/* The workload writes anywhere: a zoned device is tried out as the one that its zones lie over. */
+static void run_without_zones(struct ul_device *dev)
+{
+	struct ul_backing_spec *root = &dev->backing[0];
+
+	if (root->kind == UL_BACKING_ZONED)
+		*root = dev->backing[root->child];
+	dev->zones.size = 0;
+}
+
 static int open_script(struct check *c)
 {
 	const struct cli *cli = c->cli;
@@ -108,6 +118,7 @@ static int open_script(struct check *c)
 	if (ret == 0)
 		ret = params_complete(&c->dev, c->name);
 	c->run = c->dev;
+	run_without_zones(&c->run);
 	for (uint32_t i = 0; i < c->run.backings; i++)
 		if (c->run.backing[i].kind == UL_BACKING_FILE)
 			c->run.backing[i].kind = UL_BACKING_MEM;

@@ -62,7 +62,7 @@ static int bring(struct dispatch *d, struct ul_req *req)
 
 	if (!d->lazy || req->buf || !transport_op_has_data(req->op))
 		return 0;
-	if (req->op == UL_OP_WRITE)
+	if (transport_op_brings_data(req->op))
 		ret = host_error(lane_fetch(t->lane, req, 0, buf, req->length));
 	if (ret == 0) /* or who asks again would get what the buffer held before */
 		req->buf = buf;
@@ -76,7 +76,7 @@ static void answer(struct dispatch *d, struct ul_req *req, int ret)
 
 	if (d->config.guard)
 		guard_return(d->config.guard, req);
-	if (d->lazy && ret == 0 && req->op == UL_OP_READ && req->buf)
+	if (d->lazy && ret == 0 && transport_op_takes_data(req->op) && req->buf)
 		ret = host_error(lane_store(t->lane, req, 0, req->buf, req->length));
 	result = ret;
 	if (req->op < UL_OP_COUNT) {
@@ -88,8 +88,11 @@ static void answer(struct dispatch *d, struct ul_req *req, int ret)
 		note_latency(d, req);
 	}
 	/* Whole or not at all: no short results. And a discard's length may not fit. */
-	if (ret == 0 && (req->op == UL_OP_READ || req->op == UL_OP_WRITE))
+	if (ret == 0 && transport_op_has_data(req->op))
 		result = (int32_t)req->length;
+	/* What a report leaves of the driver's buffer, which is no larger, is no remainder. */
+	if (ret == 0 && req->op == UL_OP_REPORT_ZONES)
+		result = (int32_t)t->shared.max_io;
 	t->ops->answer(t, req->tag, result);
 }
 
@@ -106,7 +109,9 @@ static int bring_below(struct dispatch *d, struct ul_req *req, uint32_t slot)
 	struct ul_req *own = &shared(d)->reqs[slot];
 	int ret;
 
-	if (!d->brings || req->buf || !transport_op_has_data(req->op))
+	if (req->buf || !transport_op_has_data(req->op))
+		return 0;
+	if (!d->brings && req->op != UL_OP_REPORT_ZONES)
 		return 0;
 	ret = bring(d, own);
 	req->buf = own->buf;
@@ -178,6 +183,9 @@ static void settle(struct dispatch *d, struct ul_req *req)
 	/* By one who has not looked: the client gets an old buffer, no memory of the kernel's. */
 	if (req->verdict == UL_DONE && req->op == UL_OP_READ && !forwarded)
 		(void)bring(d, req);
+	/* An append that nobody has made is nowhere, and without zones a report has no end. */
+	if (req->verdict == UL_DONE && req->placed && *req->placed < 0)
+		req->verdict = -EIO;
 	if (req->verdict < 0 && !forwarded)
 		d->config.stats->op[req->op].injected++;
 	answer(d, req, req->verdict);
@@ -217,6 +225,27 @@ static int show(struct dispatch *d, struct ul_req *req)
 	return ret;
 }
 
+/* Of a zone the driver says only where it begins. */
+static void complete_zone_op(struct dispatch *d, struct ul_req *req)
+{
+	req->placed = NULL;
+	switch (req->op) {
+	case UL_OP_ZONE_APPEND:
+	case UL_OP_REPORT_ZONES:
+		req->placed = &d->placed[req->tag];
+		*req->placed = -1;
+		break;
+	case UL_OP_ZONE_OPEN:
+	case UL_OP_ZONE_CLOSE:
+	case UL_OP_ZONE_FINISH:
+	case UL_OP_ZONE_RESET:
+		req->length = d->config.device->zones.size;
+		break;
+	default:
+		break;
+	}
+}
+
 static void serve_fresh(struct dispatch *d, unsigned count)
 {
 	struct ul_queue *queue = shared(d);
@@ -227,6 +256,8 @@ static void serve_fresh(struct dispatch *d, unsigned count)
 		struct ul_req *req = &queue->reqs[tag];
 
 		req->time = d->now;
+		if (d->placed)
+			complete_zone_op(d, req);
 		if (d->stage == STAGE_FAIL)
 			answer(d, req, -EIO);
 		else if (!scripted(d, req))
@@ -363,6 +394,13 @@ int dispatch_open(struct dispatch *d, const struct dispatch_config *config)
 	/* Pages are for the host's operations alone, even if those are not the fastest way. */
 	fixed = d->lazy && lane->pages && backend->fixed;
 	d->brings = d->lazy && !backend->lazy && !fixed;
+	if (config->device->zones.size) {
+		d->placed = calloc(shared(d)->depth, sizeof(*d->placed));
+		if (!d->placed) {
+			log_error("queue %u: out of memory", shared(d)->queue);
+			return -ENOMEM;
+		}
+	}
 	if (!lane || !backend->ops->start || (backend->prompt && !fixed))
 		return 0;
 	return open_below(d);
@@ -372,6 +410,8 @@ void dispatch_close(struct dispatch *d)
 {
 	free(d->below);
 	free(d->memory);
+	free(d->placed);
+	d->placed = NULL;
 	d->below = NULL;
 	d->memory = NULL;
 }

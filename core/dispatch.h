@@ -37,6 +37,7 @@ struct dispatch {
 	struct dispatch_config config;
 	struct dispatch_io *below; /* one for each slot; NULL: the backend need not be waited for */
 	void *memory;		   /* io.memory of all of them */
+	double *placed;		   /* by tag: ul_req.placed; NULL: the device has no zones */
 	bool lazy;		   /* the data of requests is with the driver at first, and */
 	bool brings;		   /* the backend wants it in memory */
 	int stage;		   /* as it was in the last round */

@@ -75,7 +75,7 @@ static void tell(struct guard *g, const struct ul_req *req, ptrdiff_t at, const 
 	if (++g->misuses > MOST_TOLD)
 		return;
 	log_error("--debug: the buffer of a %s (sector %.0f, %u bytes) was written %s, at byte %td",
-		  names[req->op == UL_OP_WRITE], req->sector, req->length, when, at);
+		  names[transport_op_brings_data(req->op)], req->sector, req->length, when, at);
 }
 
 /* Nobody has the buffer of `tag`: it must be as it was left. */
@@ -102,7 +102,7 @@ void guard_lend(struct guard *g, struct ul_req *req)
 	if (!req->buf)
 		return;
 	check_idle(g, req->tag);
-	if (req->op == UL_OP_WRITE)
+	if (transport_op_brings_data(req->op))
 		memcpy(copy, req->buf, req->length);
 	req->buf = copy;
 	g->last[req->tag] = *req;
@@ -125,7 +125,7 @@ void guard_return(struct guard *g, struct ul_req *req)
 	if (at >= 0)
 		tell(g, req, at + (ptrdiff_t)req->length, "beyond its end");
 	req->buf = transport_buffer(g->transport, req->tag);
-	if (req->op == UL_OP_READ)
+	if (transport_op_takes_data(req->op))
 		memcpy(req->buf, copy, req->length);
 	memset(before, GUARD_PATTERN, g->stride);
 }

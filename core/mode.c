@@ -49,7 +49,7 @@ static int32_t best(const struct ul_device *dev, const struct mode_backing *back
 {
 	if (dev->look_mask & (1U << UL_OP_READ | 1U << UL_OP_WRITE)) {
 		*why = "handlers take the data";
-		return UL_MODE_COPY;
+		return dev->zones.size ? UL_MODE_USER_COPY : UL_MODE_COPY;
 	}
 	if (backing->lazy && offers(offered, UL_MODE_USER_COPY)) {
 		*why = "no handler takes the data, and the backing moves it itself";
@@ -58,6 +58,10 @@ static int32_t best(const struct ul_device *dev, const struct mode_backing *back
 	if (backing->fixed && offers(offered, UL_MODE_ZERO_COPY)) {
 		*why = "no handler takes the data, and the host moves it";
 		return offers(offered, UL_MODE_AUTO_BUF) ? UL_MODE_AUTO_BUF : UL_MODE_ZERO_COPY;
+	}
+	if (dev->zones.size) {
+		*why = "a zoned device takes no copy";
+		return UL_MODE_USER_COPY;
 	}
 	*why = backing->lazy || backing->fixed ? "this kernel's driver has no better one"
 					       : "the backing takes no other";
@@ -74,6 +78,13 @@ static int check(const struct ul_device *dev, const struct mode_backing *backing
 		log_error("%s: mode = \"%s\": this kernel's ublk driver does not have it (no %s, "
 			  "see `ublk-lua features`; Linux %s has)",
 			  name, m->name, m->feature, m->since);
+		return -EOPNOTSUPP;
+	}
+	/* The answer to an append says its place where that of a copy has its buffer. */
+	if (dev->zones.size && !(m->flags & UBLK_F_USER_COPY)) {
+		log_error("%s: mode = \"%s\": not over ublk.zoned, which takes \"user_copy\", "
+			  "\"zero_copy\" or \"auto_buf\"",
+			  name, m->name);
 		return -EOPNOTSUPP;
 	}
 	if (mode == UL_MODE_GET_DATA && dev->batch == UL_YES) {

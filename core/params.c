@@ -237,7 +237,7 @@ int params_complete(struct ul_device *dev, const char *name)
 		ret = check_limits(dev, name, page);
 	if (ret == 0)
 		ret = check_discard(dev, name);
-	return ret;
+	return ret ? ret : params_zones(dev, name);
 }
 
 static uint32_t attributes(const struct ul_device *dev)
@@ -274,6 +274,20 @@ static void fill_segments(const struct ul_device *dev, struct ublk_params *param
 	};
 }
 
+/* A zone is a chunk to the block layer; the rest is no parameter, but in the reports. */
+static void fill_zones(const struct ul_device *dev, struct ublk_params *params)
+{
+	if (!dev->zones.size)
+		return;
+	params->types |= UBLK_PARAM_TYPE_ZONED;
+	params->basic.chunk_sectors = dev->zones.size >> 9;
+	params->zoned = (struct ublk_param_zoned){
+		.max_open_zones = dev->zones.max_open,
+		.max_active_zones = dev->zones.max_active,
+		.max_zone_append_sectors = dev->zones.max_append >> 9,
+	};
+}
+
 void params_fill(const struct ul_device *dev, uint32_t max_io, bool discard,
 		 struct ublk_params *params)
 {
@@ -292,6 +306,7 @@ void params_fill(const struct ul_device *dev, uint32_t max_io, bool discard,
 		.virt_boundary_mask = dev->virt_boundary ? dev->virt_boundary - 1 : 0,
 	};
 	fill_segments(dev, params);
+	fill_zones(dev, params);
 	if (!discard || dev->read_only || (!dev->max_discard && !dev->max_write_zeroes))
 		return;
 	params->types |= UBLK_PARAM_TYPE_DISCARD;
@@ -321,6 +336,7 @@ int params_kept(const struct ublk_params *asked, const struct ublk_params *kept,
 		return -EOPNOTSUPP;
 	if (dropped || memcmp(&kept->basic, &asked->basic, sizeof(kept->basic)) != 0 ||
 	    memcmp(&kept->discard, &asked->discard, sizeof(kept->discard)) != 0 ||
+	    memcmp(&kept->zoned, &asked->zoned, sizeof(kept->zoned)) != 0 ||
 	    memcmp(&kept->dma, &asked->dma, sizeof(kept->dma)) != 0 ||
 	    memcmp(&kept->seg, &asked->seg, sizeof(kept->seg)) != 0) {
 		log_error("SET_PARAMS: the driver kept other parameters than it was given");
@@ -338,6 +354,8 @@ int params_flags(const struct ul_device *dev, uint64_t offered, const char *name
 		*flags |= UBLK_F_BATCH_IO;
 	if (dev->threads > 1)
 		*flags |= UBLK_F_PER_IO_DAEMON;
+	if (dev->zones.size)
+		*flags |= UBLK_F_ZONED;
 	lacking = *flags & ~offered;
 	/* A batch brings tags to whoever fetches: the driver ties none to a thread then. */
 	if (dev->batch == UL_AUTO && dev->depth != 1 && dev->threads <= 1)
@@ -350,6 +368,10 @@ int params_flags(const struct ul_device *dev, uint64_t offered, const char *name
 		log_error("%s: threads = %u: this kernel's ublk driver has no PER_IO_DAEMON (see "
 			  "`ublk-lua features`; Linux 6.16 has); leave it out",
 			  name, dev->threads);
+	else if (lacking & UBLK_F_ZONED)
+		log_error("%s: ublk.zoned: this kernel's ublk driver has no zoned devices (no "
+			  "ZONED, see `ublk-lua features`; Linux 6.6 has)",
+			  name);
 	else if (lacking)
 		log_error("%s: batch = true: this kernel's ublk driver has no BATCH_IO (see "
 			  "`ublk-lua features`; Linux 7.0 has); leave it out",

@@ -20,6 +20,9 @@
  */
 int params_complete(struct ul_device *dev, const char *name);
 
+/* For that: the same of its zones, if it has any (params_zones.c). */
+int params_zones(struct ul_device *dev, const char *name);
+
 /* The driver's parameters for `dev`; `max_io` is the buffer size that the driver gave back. */
 void params_fill(const struct ul_device *dev, uint32_t max_io, bool discard,
 		 struct ublk_params *params);

@@ -2,6 +2,7 @@
 #include "queue.h"
 
 #include <errno.h>
+#include <linux/blkzoned.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
@@ -175,6 +176,8 @@ void queue_fill_request(struct queue *q, uint16_t tag)
 	/* A flush has no place; the block layer writes (sector_t)-1 there. */
 	req->sector = req->op == UL_OP_FLUSH ? 0 : (double)desc->start_sector;
 	req->length = req->op == UL_OP_FLUSH ? 0 : desc->nr_sectors << 9;
+	if (req->op == UL_OP_REPORT_ZONES)
+		req->length = desc->nr_sectors * (uint32_t)sizeof(struct blk_zone);
 	req->buf = transport_op_has_data(req->op) && !q->lane.lazy ? transport_buffer(&q->base, tag)
 								   : NULL;
 }

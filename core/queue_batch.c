@@ -31,7 +31,7 @@ enum command { COMMAND_PREP, COMMAND_FETCH, COMMAND_COMMIT };
 
 struct element {
 	struct ublk_elem_header header;
-	uint64_t addr; /* only where the driver copies the data */
+	uint64_t addr; /* where the driver copies the data; or of zones: the place of an append */
 };
 
 struct batch {
@@ -108,6 +108,10 @@ static int open_batch(struct queue *q)
 		b->element = sizeof(struct ublk_elem_header);
 		b->flags = q->flags & UBLK_F_AUTO_BUF_REG ? UBLK_BATCH_F_AUTO_BUF_REG_FALLBACK : 0;
 	}
+	if (q->flags & UBLK_F_ZONED) { /* then nothing is copied */
+		b->element = sizeof(struct element);
+		b->flags |= UBLK_BATCH_F_HAS_ZONE_LBA;
+	}
 	return register_buffers(q);
 }
 
@@ -123,7 +127,9 @@ static void put_answer(struct queue *q, uint16_t tag, int32_t result)
 	struct batch *b = q->batch;
 	struct element element = {
 		.header = { .tag = tag, .buf_index = tag, .result = result },
-		.addr = (uint64_t)(uintptr_t)transport_buffer(&q->base, tag),
+		.addr = q->flags & UBLK_F_ZONED
+				? queue_place(q, tag)
+				: (uint64_t)(uintptr_t)transport_buffer(&q->base, tag),
 	};
 
 	memcpy(b->elements + (size_t)b->answers * b->element, &element, sizeof(element));

@@ -90,6 +90,16 @@ static inline bool queue_auto_pages(const struct queue *q)
 	return q->lane.pages && q->flags & UBLK_F_AUTO_BUF_REG;
 }
 
+/* The answer to a zone append tells where it is. */
+static inline uint64_t queue_place(const struct queue *q, uint16_t tag)
+{
+	const struct ul_req *req = &q->base.shared.reqs[tag];
+
+	return req->op == UL_OP_ZONE_APPEND && req->placed && *req->placed > 0
+		       ? (uint64_t)*req->placed
+		       : 0;
+}
+
 /* Submit what is in the ring and wait for a completion, but not beyond `deadline`. 0 or -errno. */
 int queue_submit(struct queue *q, uint64_t deadline);
 

@@ -29,8 +29,9 @@ static void give_to_driver(struct queue *q, uint16_t tag, uint32_t op, int32_t r
 	cmd->q_id = q->lane.split.queue;
 	cmd->tag = split_tag(&q->lane.split, tag);
 	cmd->result = result;
-	/* Of a lazy device the driver wants none. */
-	cmd->addr = q->lane.lazy ? 0 : (uint64_t)(uintptr_t)transport_buffer(&q->base, tag);
+	/* Of a lazy device the driver wants no buffer. */
+	cmd->addr = q->lane.lazy ? queue_place(q, tag)
+				 : (uint64_t)(uintptr_t)transport_buffer(&q->base, tag);
 	if (queue_auto_pages(q))
 		sqe->addr = tag | /* a buffer of this ring */ UBLK_AUTO_BUF_REG_FALLBACK;
 	q->state[tag] = TAG_FETCHING;

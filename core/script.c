@@ -25,6 +25,7 @@
 SAME_PLACE(sector, sector);
 SAME_PLACE(time, time);
 SAME_PLACE(_buf, buf);
+SAME_PLACE(_placed, placed);
 SAME_PLACE(length, length);
 SAME_PLACE(flags, flags);
 SAME_PLACE(_verdict, verdict);

@@ -53,11 +53,21 @@ static inline uint8_t *transport_buffer(const struct transport *t, uint16_t tag)
 	return t->data + (size_t)tag * t->shared.max_io;
 }
 
-/* Does the driver give data with this op? Discard and write zeroes have a length only. */
+/* Does the client give data with this op? Discard and write zeroes have a length only. */
+static inline bool transport_op_brings_data(uint8_t op)
+{
+	return op == UL_OP_WRITE || op == UL_OP_ZONE_APPEND;
+}
+
+/* Does it get some? */
+static inline bool transport_op_takes_data(uint8_t op)
+{
+	return op == UL_OP_READ || op == UL_OP_REPORT_ZONES;
+}
+
 static inline bool transport_op_has_data(uint8_t op)
 {
-	return op == UL_OP_READ || op == UL_OP_WRITE || op == UL_OP_ZONE_APPEND ||
-	       op == UL_OP_REPORT_ZONES;
+	return transport_op_brings_data(op) || transport_op_takes_data(op);
 }
 
 /*

@@ -46,6 +46,7 @@ struct ublksrv_ctrl_cmd {
 #define UBLK_F_USER_RECOVERY	     (1ULL << 3)
 #define UBLK_F_USER_RECOVERY_REISSUE (1ULL << 4)
 #define UBLK_F_USER_COPY	     (1ULL << 7)
+#define UBLK_F_ZONED		     (1ULL << 8)
 #define UBLK_F_USER_RECOVERY_FAIL_IO (1ULL << 9)
 #define UBLK_F_AUTO_BUF_REG	     (1ULL << 11)
 #define UBLK_F_PER_IO_DAEMON	     (1ULL << 13)
@@ -80,7 +81,7 @@ struct ublksrv_io_cmd {
 	uint16_t q_id;
 	uint16_t tag;
 	int32_t result;
-	uint64_t addr;
+	uint64_t addr; /* COMMIT of a zone append: its sector */
 };
 
 #define UBLK_U_IO_FETCH_REQ	       _IOWR('u', 0x20, struct ublksrv_io_cmd)
@@ -115,10 +116,14 @@ struct ublk_batch_io {
 	uint64_t reserved2;
 };
 
+#define UBLK_BATCH_F_HAS_ZONE_LBA	   (1 << 0)
 #define UBLK_BATCH_F_HAS_BUF_ADDR	   (1 << 1)
 #define UBLK_BATCH_F_AUTO_BUF_REG_FALLBACK (1 << 2)
 
-/* An element begins with this; with HAS_BUF_ADDR a uint64_t follows, the address. */
+/*
+ * An element begins with this; with HAS_BUF_ADDR a uint64_t follows, the address, and with
+ * HAS_ZONE_LBA one more, the sector at which a zone append is.
+ */
 struct ublk_elem_header {
 	uint16_t tag;
 	uint16_t buf_index; /* with UBLK_F_AUTO_BUF_REG */
@@ -145,8 +150,8 @@ struct ublk_elem_header {
 #define UBLK_MAX_IO_BYTES    (32U << 20)
 
 struct ublksrv_io_desc {
-	uint32_t op_flags; /* op in bits 0-7, UBLK_IO_F_* above */
-	uint32_t nr_sectors;
+	uint32_t op_flags;   /* op in bits 0-7, UBLK_IO_F_* above */
+	uint32_t nr_sectors; /* of a report of zones: how many zones */
 	uint64_t start_sector;
 	uint64_t addr;
 };
@@ -207,6 +212,7 @@ struct ublk_param_segment {
 
 #define UBLK_PARAM_TYPE_BASIC	  (1U << 0)
 #define UBLK_PARAM_TYPE_DISCARD	  (1U << 1)
+#define UBLK_PARAM_TYPE_ZONED	  (1U << 3)
 #define UBLK_PARAM_TYPE_DMA_ALIGN (1U << 4)
 #define UBLK_PARAM_TYPE_SEGMENT	  (1U << 5)
 
@@ -252,6 +258,7 @@ static_assert(offsetof(struct ublk_params, basic) == 8, "params.basic");
 static_assert(offsetof(struct ublk_params, discard) == 40, "params.discard");
 static_assert(offsetof(struct ublk_params, devt) == 60, "params.devt");
 static_assert(offsetof(struct ublk_params, zoned) == 76, "params.zoned");
+static_assert(sizeof(struct ublk_param_zoned) == 32, "ublk_param_zoned");
 static_assert(offsetof(struct ublk_params, dma) == 108, "params.dma");
 static_assert(offsetof(struct ublk_params, seg) == 120, "params.seg");
 static_assert(sizeof(struct ublk_param_segment) == 16, "ublk_param_segment");

@@ -121,8 +121,9 @@ static bool next_request(void *arg, struct ul_req *req, uint8_t *data)
 	req->flags = wanted->flags;
 	req->sector = wanted->sector;
 	req->length = wanted->length;
-	if (wanted->length <= RIG_MAX_IO && (!rig->rounds || wanted->op == UL_OP_WRITE))
-		memset(data, wanted->op == UL_OP_WRITE ? wanted->fill : 0xee, wanted->length);
+	if (wanted->length <= RIG_MAX_IO && (!rig->rounds || transport_op_brings_data(wanted->op)))
+		memset(data, transport_op_brings_data(wanted->op) ? wanted->fill : 0xee,
+		       wanted->length);
 	return true;
 }
 

@@ -135,6 +135,98 @@ function M.cow(base, how)
     { children = { base, store }, block = cow_block(how.block or "64K") })
 end
 
+local function zone_bytes(option, value)
+  local bytes = units.size(value)
+  if not bytes or bytes < 512 or bytes >= 2 ^ 32 or bytes % 512 ~= 0 then
+    refuse("zoned", "%s = %s: needs a multiple of 512 bytes, as \"64M\"", option, text.show(value))
+  end
+  return bytes
+end
+
+local function zone_size(option, value)
+  local bytes = units.size(value)
+  if not bytes or bytes < 2 ^ 16 or bytes > 2 ^ 31 or math.frexp(bytes) ~= 0.5 then
+    refuse("zoned", "%s = %s: needs a power of two from 64K to 2G", option, text.show(value))
+  end
+  return bytes
+end
+
+local function is_count(value)
+  return type(value) == "number" and value % 1 == 0 and value >= 0 and value < 2 ^ 32
+end
+
+local function zone_count(option, value)
+  if not is_count(value) then
+    refuse("zoned", "%s = %s: needs a whole number from 0", option, text.show(value))
+  end
+  return value
+end
+
+local function zone_list(option, value)
+  local list = type(value) == "table" and value or refuse("zoned",
+    "%s = %s: needs a list of zones, as in { 3, 4 }", option, text.show(value))
+  for key, index in pairs(list) do
+    if not is_count(index) or type(key) ~= "number" then
+      refuse("zoned", "%s: %s: needs the number of a zone, from 0", option, text.show(index))
+    end
+  end
+  return list
+end
+
+local function zone_state(option, value)
+  if not M.is_backing(value) then
+    refuse("zoned", "%s = %s: needs ublk.file(PATH) or another backing", option, text.show(value))
+  end
+  return value
+end
+
+local zone_options = {
+  zone_size = zone_size, zone_capacity = zone_bytes, max_append = zone_bytes,
+  conventional = zone_count, max_open = zone_count, max_active = zone_count,
+  read_only = zone_list, offline = zone_list, state = zone_state,
+}
+
+--- Over `data`: a disk of zones, each written from its beginning on. `how` says which, and where
+-- their state is kept: zone_size, zone_capacity, conventional, max_open, max_active, max_append,
+-- read_only, offline, state.
+function M.zoned(data, how)
+  if not M.is_backing(data) then
+    error(("ublk.zoned: %s: needs ublk.mem(), ublk.file(PATH) or another backing"):format(
+      text.show(data)), 2)
+  end
+  if how ~= nil and (type(how) ~= "table" or M.is_backing(how)) then
+    error("ublk.zoned: its options are a table, as in { zone_size = \"64M\" }", 2)
+  end
+  local zones = { zone_size = 2 ^ 26, read_only = {}, offline = {} }
+  for name, value in pairs(how or {}) do
+    local read = zone_options[name]
+    if not read then
+      error(("ublk.zoned: unknown option %s; there are %s"):format(text.show(name),
+        "conventional, max_active, max_append, max_open, offline, read_only, state, "
+        .. "zone_capacity, zone_size"), 2)
+    end
+    zones[name] = read(name, value)
+  end
+  if #zones.read_only + #zones.offline > C.UL_BROKEN_ZONES then
+    error(("ublk.zoned: more than %d zones read_only or offline"):format(C.UL_BROKEN_ZONES), 2)
+  end
+  return new(C.UL_BACKING_ZONED,
+    { children = { data, zones.state }, block = zones.zone_size, zones = zones })
+end
+
+local function place_zones(c, zones)
+  c.size, c.capacity = zones.zone_size, zones.zone_capacity or 0
+  c.max_append, c.conventional = zones.max_append or 0, zones.conventional or 0
+  c.max_open, c.max_active = zones.max_open or 0, zones.max_active or 0
+  c.broken = 0
+  for _, list in ipairs { zones.read_only, zones.offline } do
+    for _, index in ipairs(list) do
+      c.list[c.broken].index, c.list[c.broken].offline = index, list == zones.offline and 1 or 0
+      c.broken = c.broken + 1
+    end
+  end
+end
+
 -- `backing` becomes number `index` of `c`, and those below it follow all that are there already.
 local function place(c, index, backing)
   local spec, children = c.backing[index], backing.children or {}
@@ -143,6 +235,9 @@ local function place(c, index, backing)
   end
   if backing.path and #backing.path >= ffi.sizeof(spec.path) then
     text.refuse("backing", backing.path, "a shorter path")
+  end
+  if backing.zones and index > 0 then
+    error("backing: ublk.zoned is the device's own, nothing lies over it", 0)
   end
   spec.kind, spec.size, spec.block = backing.kind, backing.size or 0, backing.block or 0
   spec.path, spec.direct = backing.path or "", backing.direct and 1 or 0
@@ -155,6 +250,7 @@ end
 function M.place(c, backing)
   c.backings = 1
   place(c, 0, backing)
+  if backing.zones then place_zones(c.zones, backing.zones) else c.zones.size = 0 end
 end
 
 return M

@@ -21,6 +21,7 @@ ublk.options = options.declare
 --- Backings; see backings.lua.
 ublk.mem, ublk.null, ublk.file = backings.mem, backings.null, backings.file
 ublk.stripe, ublk.mirror, ublk.cow = backings.stripe, backings.mirror, backings.cow
+ublk.zoned = backings.zoned
 
 --- Random numbers of the device's seed; as math.random.
 ublk.random = random.random

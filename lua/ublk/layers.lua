@@ -16,15 +16,24 @@ M.ops = {
   flush = C.UL_OP_FLUSH,
   discard = C.UL_OP_DISCARD,
   write_zeroes = C.UL_OP_WRITE_ZEROES,
+  zone_open = C.UL_OP_ZONE_OPEN,
+  zone_close = C.UL_OP_ZONE_CLOSE,
+  zone_finish = C.UL_OP_ZONE_FINISH,
+  zone_append = C.UL_OP_ZONE_APPEND,
+  zone_reset = C.UL_OP_ZONE_RESET,
+  zone_reset_all = C.UL_OP_ZONE_RESET_ALL,
+  report_zones = C.UL_OP_REPORT_ZONES,
 }
 
 M.op_name = {}
 for name, op in pairs(M.ops) do M.op_name[op] = name end
 
--- Ops whose requests have a place; a range says nothing of the others.
+-- Ops whose requests have a place; a range says nothing of the others. That of an append shows
+-- when it has been made.
 local has_place = {
   [C.UL_OP_READ] = true, [C.UL_OP_WRITE] = true, [C.UL_OP_DISCARD] = true,
-  [C.UL_OP_WRITE_ZEROES] = true,
+  [C.UL_OP_WRITE_ZEROES] = true, [C.UL_OP_ZONE_OPEN] = true, [C.UL_OP_ZONE_CLOSE] = true,
+  [C.UL_OP_ZONE_FINISH] = true, [C.UL_OP_ZONE_RESET] = true,
 }
 
 -- { "0", "1M" } is one range, { "0..1M", "1G.." } and { { 0, "1M" }, … } are lists.

@@ -26,7 +26,9 @@ local function buffers_by_op(queue)
     buffers[tag] = queue.buffers + tag * queue.stride
   end
   for op = 0, C.UL_OP_COUNT - 1 do by_op[op] = none end
-  by_op[C.UL_OP_READ], by_op[C.UL_OP_WRITE] = buffers, buffers -- as transport_op_has_data says
+  for _, op in ipairs { C.UL_OP_READ, C.UL_OP_WRITE, C.UL_OP_ZONE_APPEND, C.UL_OP_REPORT_ZONES } do
+    by_op[op] = buffers -- as transport_op_has_data says
+  end
   return by_op
 end
 

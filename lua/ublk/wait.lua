@@ -308,6 +308,15 @@ function methods.hit(view)
   req.marks = bit.bor(req.marks, C.UL_MARK_HIT)
 end
 
+--- Where the data of a zone_append is: its first sector once it has been forwarded, else nil.
+function methods.placed(view)
+  if type(view) ~= "cdata" then text.needs_colon "req:placed()" end
+  if view.op == C.UL_OP_ZONE_APPEND and view._placed ~= nil and view._placed[0] >= 0 then
+    return view._placed[0]
+  end
+  return nil
+end
+
 ffi.metatype("struct ul_view", { __index = methods })
 
 return M

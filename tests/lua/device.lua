@@ -73,7 +73,7 @@ end
 
 function M.test_ops_whose_data_is_looked_at_are_told()
   local function nothing(_, _, _, _) end
-  local bits = { read = 1, write = 2, all = 0x2f }
+  local bits = { read = 1, write = 2, all = 0x4fc2f }
   lu.assertEquals(describe({}).look_mask, 0)
   lu.assertEquals(describe({ read = nothing }).look_mask, bits.read)
   lu.assertEquals(describe({ handler = nothing }).look_mask, bits.all)
@@ -89,7 +89,7 @@ function M.test_who_does_not_take_the_data_does_not_look_at_it()
   local function look(spec) return describe(spec).look_mask end
   lu.assertEquals(look { read = function(_, _) end, handler = function(_, _, _) end }, 0)
   lu.assertEquals(look { read = function(_, _, _) end, handler = function(_, _, _) end }, 1)
-  lu.assertEquals(look { handler = function(_, _, _, _) end }, 0x2f)
+  lu.assertEquals(look { handler = function(_, _, _, _) end }, 0x4fc2f)
   lu.assertEquals(look { write = function(...) return ... end }, 2)
   lu.assertEquals(look { write = print }, 2) -- C takes what it wants
 end
@@ -199,6 +199,55 @@ function M.test_a_cow_has_its_base_and_then_its_store()
   end
 end
 
+function M.test_zones_go_to_their_fields()
+  local c = describe {
+    backing = ublk.zoned(ublk.stripe { ublk.mem(), ublk.mem() }, { zone_size = "1M",
+      zone_capacity = "768K", conventional = 2, max_open = 3, max_active = 4, max_append = "128K",
+      read_only = { 5 }, offline = { 7, 6 }, state = ublk.file "/zones" }),
+  }
+  local kinds = { c.backing[0].kind, c.backing[1].kind, c.backing[2].kind, c.backing[3].kind }
+  lu.assertEquals(kinds,
+    { C.UL_BACKING_ZONED, C.UL_BACKING_STRIPE, C.UL_BACKING_FILE, C.UL_BACKING_MEM })
+  local z = c.zones
+  lu.assertEquals({ c.backing[0].block, z.size, z.capacity, z.max_append },
+    { 2 ^ 20, 2 ^ 20, 768 * 1024, 128 * 1024 })
+  lu.assertEquals({ z.conventional, z.max_open, z.max_active, z.broken }, { 2, 3, 4, 3 })
+  for i, zone in ipairs { { 5, 0 }, { 7, 1 }, { 6, 1 } } do
+    lu.assertEquals({ z.list[i - 1].index, z.list[i - 1].offline }, zone)
+  end
+  lu.assertEquals(describe({ backing = ublk.zoned(ublk.mem()) }).zones.size, 2 ^ 26)
+  lu.assertEquals(describe({ backing = ublk.mem() }).zones.size, 0)
+end
+
+function M.test_zones_of_the_wrong_kind_are_refused()
+  for expected, options in pairs {
+    ['zone_size = "3M": needs a power of two from 64K to 2G'] = { zone_size = "3M" },
+    ['zone_size = "32K": needs a power of two'] = { zone_size = "32K" },
+    ['zone_size = "4G": needs a power of two'] = { zone_size = "4G" },
+    ['max_append = "1X": needs a multiple of 512 bytes, as "64M"'] = { max_append = "1X" },
+    ["zone_capacity = 1000: needs a multiple of 512 bytes"] = { zone_capacity = 1000 },
+    ["max_open = -1: needs a whole number from 0"] = { max_open = -1 },
+    ['conventional = "2": needs a whole number'] = { conventional = "2" },
+    ["offline = 3: needs a list of zones, as in { 3, 4 }"] = { offline = 3 },
+    ["read_only: 1.5: needs the number of a zone, from 0"] = { read_only = { 1.5 } },
+    ['state = "zones": needs ublk.file(PATH) or another backing'] = { state = "zones" },
+    ['unknown option "zones"; there are conventional, max_active'] = { zones = 3 },
+    ["its options are a table, as in { zone_size"] = ublk.mem(),
+  } do
+    local function make()
+      local _ = ublk.zoned(ublk.mem(), options)
+    end
+    lu.assertErrorMsgContains("device.lua:", make)
+    lu.assertErrorMsgContains(expected, make)
+  end
+  lu.assertErrorMsgContains("ublk.zoned: nil: needs ublk.mem()", ublk.zoned)
+  local many = {}
+  for i = 1, 257 do many[i] = i end
+  lu.assertErrorMsgContains("more than 256 zones", ublk.zoned, ublk.mem(), { offline = many })
+  local below = ublk.mirror { ublk.mem(), ublk.zoned(ublk.mem()) }
+  lu.assertStrContains(refused { backing = below }, "ublk.zoned is the device's own")
+end
+
 function M.test_a_path_must_fit()
   local longest = ("x"):rep(4095)
   lu.assertEquals(ffi.string(describe({ backing = ublk.file(longest) }).backing[0].path), longest)
@@ -206,7 +255,9 @@ function M.test_a_path_must_fit()
 end
 
 function M.test_each_op_has_its_bit()
-  local bits = { read = 0, write = 1, flush = 2, discard = 3, write_zeroes = 5 }
+  local bits = { read = 0, write = 1, flush = 2, discard = 3, write_zeroes = 5, zone_open = 10,
+    zone_close = 11, zone_finish = 12, zone_append = 13, zone_reset_all = 14, zone_reset = 15,
+    report_zones = 18 }
   local all = 0
   for name, n in pairs(bits) do
     lu.assertEquals(describe({ [name] = print }).op_mask, 2 ^ n, name)

@@ -112,6 +112,29 @@ static void auto_takes_nothing_that_the_driver_has_not(void **state)
 					0);
 }
 
+static void a_zoned_device_is_never_copied(void **state)
+{
+	const struct mode_backing *const backings[] = { &nothing, &memory, &disk, &other };
+	struct ul_device dev = { .zones.size = 1 << 20 };
+	struct mode_choice choice;
+	const char *log;
+
+	for (unsigned i = 0; i < ARRAY_SIZE(backings); i++)
+		for (dev.look_mask = 0; dev.look_mask < 4; dev.look_mask++) {
+			assert_int_equal(mode_choose(&dev, backings[i], all, "test.lua", &choice),
+					 0);
+			assert_true(choice.flags & UBLK_F_USER_COPY);
+		}
+	for (dev.mode = UL_MODE_COPY; dev.mode <= UL_MODE_GET_DATA; dev.mode++) {
+		log_begin();
+		assert_int_equal(mode_choose(&dev, &memory, all, "test.lua", &choice), -EOPNOTSUPP);
+		log = log_end();
+		assert_has(log, "test.lua: mode = \"");
+		assert_has(log, "not over ublk.zoned, which takes \"user_copy\"");
+		assert_one_line(log);
+	}
+}
+
 static void a_driver_that_drops_a_mode_is_seen(void **state)
 {
 	struct mode_choice choice = choose(UL_MODE_ZERO_COPY, 0, &disk, all);
@@ -164,6 +187,7 @@ int main(void)
 		cmocka_unit_test(a_backing_that_takes_no_pages_refuses_them),
 		cmocka_unit_test(auto_is_by_who_wants_the_data),
 		cmocka_unit_test(auto_takes_nothing_that_the_driver_has_not),
+		cmocka_unit_test(a_zoned_device_is_never_copied),
 		cmocka_unit_test(a_driver_that_drops_a_mode_is_seen),
 		cmocka_unit_test(get_data_goes_without_batches),
 		cmocka_unit_test(names_are_numbers_and_back),

@@ -525,6 +525,82 @@ static void threads_need_a_driver_that_knows_them(void **state)
 	assert_int_equal(params_flags(&dev, 0, "test.lua", &flags), 0);
 }
 
+static struct ul_device zoned(void)
+{
+	return (struct ul_device){ .size = 16 << 20, .zones.size = 1 << 20 };
+}
+
+static void zones_are_described_to_the_driver(void **state)
+{
+	struct ul_device dev = zoned();
+	struct ublk_params p = fill(dev, 512 << 10, false);
+	uint64_t flags;
+
+	assert_int_equal(p.types, UBLK_PARAM_TYPE_BASIC | UBLK_PARAM_TYPE_ZONED);
+	assert_int_equal(p.basic.chunk_sectors, 2048);
+	assert_int_equal(p.zoned.max_zone_append_sectors, 1024); /* max_io */
+	assert_int_equal(p.zoned.max_open_zones, 0);
+	dev.zones.capacity = 256 << 10;
+	dev.zones.max_active = 7;
+	p = fill(dev, 512 << 10, false);
+	assert_int_equal(p.zoned.max_zone_append_sectors, 512);
+	assert_int_equal(p.zoned.max_active_zones, 7);
+	assert_int_equal(p.zoned.max_open_zones, 7); /* no more can be */
+	dev.zones.max_open = 3;
+	dev.zones.max_append = 4096;
+	p = fill(dev, 512 << 10, false);
+	assert_int_equal(p.zoned.max_zone_append_sectors, 8);
+	assert_int_equal(p.zoned.max_open_zones, 3);
+	dev.partition_scan = 1;
+	assert_int_equal(params_flags(&dev, UBLK_F_ZONED, "test.lua", &flags), 0);
+	assert_int_equal(flags, UBLK_F_ZONED);
+}
+
+static void a_driver_without_zones_is_told(void **state)
+{
+	struct ul_device dev = zoned();
+	const char *message;
+	uint64_t flags;
+
+	dev.partition_scan = 1;
+	log_begin();
+	assert_int_equal(params_flags(&dev, ~UBLK_F_ZONED, "test.lua", &flags), -EOPNOTSUPP);
+	message = log_end();
+	assert_has(message, "test.lua: ublk.zoned: this kernel's ublk driver has no zoned devices");
+	assert_has(message, "Linux 6.6 has");
+	assert_one_line(message);
+}
+
+static void what_zones_cannot_be_is_refused(void **state)
+{
+	struct ul_device dev;
+
+#define REFUSED(words, ...)                                                                        \
+	do {                                                                                       \
+		dev = zoned();                                                                     \
+		__VA_ARGS__;                                                                       \
+		assert_refused(dev, words);                                                        \
+	} while (0)
+	REFUSED("chunk = 4096: over ublk.zoned", dev.chunk = 4096);
+	REFUSED("zone_capacity = 2097152: a multiple of 512 from 512 to 1048576",
+		dev.zones.capacity = 2 << 20);
+	REFUSED("zone_capacity = 1536: a multiple of 4096", dev.zones.capacity = 1536,
+		dev.logical_block_size = 4096);
+	REFUSED("max_append = 1048576: a multiple of 512 from 512 to 524288",
+		dev.zones.max_append = 1 << 20);
+	REFUSED("conventional = 16: a number from 0 to 15", dev.zones.conventional = 16);
+	REFUSED("max_active = 15: a number from 0 to 14", dev.zones.max_active = 15,
+		dev.zones.conventional = 2);
+	REFUSED("max_open = 5: a number from 0 to 4", dev.zones.max_open = 5,
+		dev.zones.max_active = 4);
+	REFUSED("read_only = 16: a number from 0 to 15", dev.zones.broken = 1,
+		dev.zones.list[0].index = 16);
+	REFUSED("offline = 0: a number from 1 to 15", dev.zones.conventional = 1,
+		dev.zones.broken = 1, dev.zones.list[0].offline = 1);
+	REFUSED("offline = 3: this zone was said before", dev.zones.broken = 2,
+		dev.zones.list[0].index = 3, dev.zones.list[1] = ((struct ul_broken_zone){ 3, 1 }));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -551,6 +627,9 @@ int main(void)
 		cmocka_unit_test(discard_is_not_offered_on_a_read_only_device),
 		cmocka_unit_test(what_the_driver_drops_is_told),
 		cmocka_unit_test(what_the_driver_changes_is_told),
+		cmocka_unit_test(zones_are_described_to_the_driver),
+		cmocka_unit_test(a_driver_without_zones_is_told),
+		cmocka_unit_test(what_zones_cannot_be_is_refused),
 		cmocka_unit_test(scan_is_left_out_where_the_driver_can),
 	};
 

@@ -646,6 +646,31 @@ static void an_operation_of_the_backend_comes_back_to_it(void **state)
 	t->ops->close(t);
 }
 
+/* The place of an append goes where else the buffer's address is; of all others there is none. */
+static void the_answer_to_an_append_says_its_place(void **state)
+{
+	double places[] = { 2048, 4096, -1 };
+	struct transport *t;
+
+	driver.flags = UBLK_F_USER_COPY | UBLK_F_ZONED;
+	t = opened();
+	issue(0, UL_OP_ZONE_APPEND, 1024, 8);
+	issue(1, UL_OP_WRITE, 1024, 8);
+	issue(2, UL_OP_ZONE_APPEND, 1024, 8);
+	issue(3, UL_OP_REPORT_ZONES, 1024, 3);
+	assert_int_equal(t->ops->reap(t, UINT64_MAX), 4);
+	assert_int_equal(t->shared.reqs[3].length, 3 * 64);
+	for (unsigned i = 0; i < 3; i++)
+		t->shared.reqs[i].placed = &places[i];
+	for (uint16_t tag = 0; tag < 4; tag++)
+		t->ops->answer(t, tag, tag == 2 ? -EIO : 4096);
+	(void)t->ops->reap(t, 0);
+	assert_int_equal(driver.seen[DEPTH].addr, 2048);
+	for (unsigned i = 1; i < 4; i++)
+		assert_int_equal(driver.seen[DEPTH + i].addr, 0);
+	t->ops->close(t);
+}
+
 /* With user copy the driver refuses an address, and the data comes when it is asked for. */
 static void with_user_copy_the_data_stays_with_the_driver(void **state)
 {
@@ -856,6 +881,7 @@ int main(void)
 		queue_test(a_queue_that_cannot_be_woken_is_broken),
 		queue_test(what_the_kernel_cannot_take_just_now_goes_in_later),
 		queue_test(an_operation_of_the_backend_comes_back_to_it),
+		queue_test(the_answer_to_an_append_says_its_place),
 		queue_test(with_user_copy_the_data_stays_with_the_driver),
 		queue_test(in_get_data_mode_a_write_is_asked_for_its_data),
 		queue_test(pages_are_registered_once_and_let_go_before_the_answer),

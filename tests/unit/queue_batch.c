@@ -360,6 +360,34 @@ static void data_that_is_not_copied_has_no_address(void **state)
 	}
 }
 
+static void the_answer_to_an_append_has_its_place(void **state)
+{
+	const uint32_t desc[] = { UL_OP_ZONE_APPEND, 8, 1024, 0 };
+	double place = 4096;
+	struct transport *t;
+	uint64_t lba;
+
+	driver.flags = UBLK_F_BATCH_IO | UBLK_F_USER_COPY | UBLK_F_ZONED | UBLK_F_AUTO_BUF_REG |
+		       UBLK_F_SUPPORT_ZERO_COPY;
+	t = opened();
+	assert_int_equal(driver.prep.elem_bytes, 16);
+	assert_int_equal(driver.prep.flags, 1 | 4);
+	assert_int_equal(
+		pwrite(driver.char_fd, desc, sizeof(desc), (off_t)(queue_offset() + 1 * 24)), 16);
+	ISSUE(3, 1);
+	REAP(t, 3, 1);
+	t->shared.reqs[1].placed = &place;
+	t->ops->answer(t, 3, -EIO);
+	t->ops->answer(t, 1, 4096);
+	assert_int_equal(t->ops->reap(t, UINT64_MAX), 0);
+	assert_int_equal(driver.commit.flags, 1 | 4);
+	memcpy(&lba, driver.commit.data + 8, 8);
+	assert_int_equal(lba, 0);
+	memcpy(&lba, driver.commit.data + 24, 8);
+	assert_int_equal(lba, 4096);
+	t->ops->close(t);
+}
+
 static void tags_of_a_completion_become_requests(void **state)
 {
 	const uint32_t desc[] = { UL_OP_WRITE, 8, 16, 0 };
@@ -683,6 +711,7 @@ int main(void)
 		batch_test(all_tags_are_given_at_once_and_then_fetched),
 		batch_test(a_refusal_fails_the_open),
 		batch_test(data_that_is_not_copied_has_no_address),
+		batch_test(the_answer_to_an_append_has_its_place),
 		batch_test(tags_of_a_completion_become_requests),
 		batch_test(the_answers_of_a_round_go_in_one_command),
 		batch_test(the_clock_is_read_for_a_deadline_alone),
