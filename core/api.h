@@ -32,6 +32,7 @@ enum ul_flag {
 	UL_FLAG_FUA = 1 << 13,
 	UL_FLAG_NOUNMAP = 1 << 15,
 	UL_FLAG_SWAP = 1 << 16,
+	UL_FLAG_INTEGRITY = 1 << 18, /* metadata comes, or is wanted, with the data */
 };
 
 /* ul_req.verdict: these, or a negative errno. */
@@ -91,8 +92,9 @@ struct ul_slot {
 /* One queue as its Lua state sees it; the memory is fixed once the queue is open. */
 struct ul_queue {
 	struct ul_req *reqs; /* one for each tag, `depth` of them */
-	uint16_t *batch;  /* tags: from the transport those that came in, to Lua those to serve */
-	uint8_t *buffers; /* a tag's data at tag × stride */
+	uint16_t *batch;   /* tags: from the transport those that came in, to Lua those to serve */
+	uint8_t *buffers;  /* a tag's data at tag × stride */
+	uint8_t *metadata; /* its metadata at tag × metadata_stride; NULL: the device has none */
 	struct ul_slot *slots; /* `depth` + `tasks` of them */
 	int32_t *results;      /* by slot: what the backing said last, 0 or a negative errno */
 	int32_t *forwarded;    /* by tag: what the last req:forward() came to, likewise */
@@ -107,6 +109,8 @@ struct ul_queue {
 	uint32_t stopping; /* C → Lua: the device is about to end, nobody will release anything */
 	uint32_t stop;	   /* Lua → C: the script wants its device to end */
 	uint32_t at;	   /* the slot that the script works for, or UL_NO_SLOT */
+	uint32_t metadata_stride;
+	uint32_t interval, metadata_size; /* bytes of data, and of metadata for so many */
 };
 
 enum { UL_NO_SLOT = -1 };

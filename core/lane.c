@@ -140,47 +140,68 @@ void lane_run(struct lane *lane)
 	}
 }
 
-static off_t data_offset(const struct lane *lane, const struct ul_req *req, uint32_t at)
+static uint64_t data_offset(const struct lane *lane, const struct ul_req *req)
 {
 	uint64_t queue = lane->split.queue, tag = split_tag(&lane->split, req->tag);
 
-	return (off_t)(UBLKSRV_IO_BUF_OFFSET + (queue << UBLK_QID_OFF | tag << UBLK_TAG_OFF | at));
+	return UBLKSRV_IO_BUF_OFFSET + (queue << UBLK_QID_OFF | tag << UBLK_TAG_OFF);
 }
 
 /* A call has moved `n` bytes. 0, also when it is to be made again, or -errno. */
-static int take_part(ssize_t n, uint32_t *at, uint32_t *left)
+static int take_part(ssize_t n, size_t *done)
 {
 	if (n < 0)
 		return errno == EINTR ? 0 : -errno;
 	if (n == 0) /* the driver has met memory that is none, and does not say so */
 		return -EFAULT;
-	*at += (uint32_t)n;
-	*left -= (uint32_t)n;
+	*done += (size_t)n;
 	return 0;
+}
+
+static int fetch(const struct lane *lane, uint64_t offset, uint8_t *to, size_t length)
+{
+	size_t done = 0;
+	int ret = 0;
+
+	while (ret == 0 && done < length)
+		ret = take_part(
+			pread(lane->char_fd, to + done, length - done, (off_t)(offset + done)),
+			&done);
+	return ret;
+}
+
+static int store(const struct lane *lane, uint64_t offset, const uint8_t *from, size_t length)
+{
+	size_t done = 0;
+	int ret = 0;
+
+	while (ret == 0 && done < length)
+		ret = take_part(
+			pwrite(lane->char_fd, from + done, length - done, (off_t)(offset + done)),
+			&done);
+	return ret;
 }
 
 int lane_fetch(const struct lane *lane, const struct ul_req *req, uint32_t at, void *to,
 	       uint32_t length)
 {
-	const uint32_t start = at;
-	int ret = 0;
-
-	while (ret == 0 && length)
-		ret = take_part(pread(lane->char_fd, (uint8_t *)to + (at - start), length,
-				      data_offset(lane, req, at)),
-				&at, &length);
-	return ret;
+	return fetch(lane, data_offset(lane, req) + at, to, length);
 }
 
 int lane_store(const struct lane *lane, const struct ul_req *req, uint32_t at, const void *from,
 	       uint32_t length)
 {
-	const uint32_t start = at;
-	int ret = 0;
+	return store(lane, data_offset(lane, req) + at, from, length);
+}
 
-	while (ret == 0 && length)
-		ret = take_part(pwrite(lane->char_fd, (const uint8_t *)from + (at - start), length,
-				       data_offset(lane, req, at)),
-				&at, &length);
-	return ret;
+int lane_fetch_metadata(const struct lane *lane, const struct ul_req *req)
+{
+	return fetch(lane, data_offset(lane, req) | UBLKSRV_IO_INTEGRITY_FLAG,
+		     lane_metadata(lane, req), lane_metadata_length(lane, req));
+}
+
+int lane_store_metadata(const struct lane *lane, const struct ul_req *req)
+{
+	return store(lane, data_offset(lane, req) | UBLKSRV_IO_INTEGRITY_FLAG,
+		     lane_metadata(lane, req), lane_metadata_length(lane, req));
 }

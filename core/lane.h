@@ -34,13 +34,14 @@ struct lane {
 	_Atomic(struct lane_op *) posted; /* by any thread, the newest first */
 	int wake_fd; /* eventfd that lets the queue have a round; 0: it has one anyway */
 
-	bool lazy;	       /* requests come with no `buf`: their data is with the driver */
-	int char_fd;	       /* the queue's device, which gives and takes it */
-	struct split split;    /* what the driver calls the queue and its tags */
-	uint8_t *buffers;      /* of the tags, for who needs the data in memory */
-	uint32_t stride;       /* from one to the next */
-	uint8_t *pages;	       /* enum lane_pages of each tag; NULL: they cannot be had */
-	struct lane_op silent; /* of commands whose end is nobody's business */
+	bool lazy;	    /* requests come with no `buf`: their data is with the driver */
+	int char_fd;	    /* the queue's device, which gives and takes it */
+	struct split split; /* what the driver calls the queue and its tags */
+	uint8_t *buffers;   /* of the tags, for who needs the data in memory */
+	uint32_t stride;    /* from one to the next */
+	const struct ul_queue *shared; /* of a device with metadata: where that of the tags lies */
+	uint8_t *pages;		       /* enum lane_pages of each tag; NULL: they cannot be had */
+	struct lane_op silent;	       /* of commands whose end is nobody's business */
 };
 
 /* Whose pages are buffer N of the ring: those of tag N's request? */
@@ -105,3 +106,19 @@ int lane_fetch(const struct lane *lane, const struct ul_req *req, uint32_t at, v
 /* Likewise, give a read what it is to get. */
 int lane_store(const struct lane *lane, const struct ul_req *req, uint32_t at, const void *from,
 	       uint32_t length);
+
+/* Memory for the metadata of `req`, which has some: as long as its tag is ours. */
+static inline uint8_t *lane_metadata(const struct lane *lane, const struct ul_req *req)
+{
+	return lane->shared->metadata + (size_t)req->tag * lane->shared->metadata_stride;
+}
+
+/* Bytes of it. */
+static inline uint32_t lane_metadata_length(const struct lane *lane, const struct ul_req *req)
+{
+	return req->length / lane->shared->interval * lane->shared->metadata_size;
+}
+
+/* As lane_fetch and lane_store, between the driver and that memory, all of it. */
+int lane_fetch_metadata(const struct lane *lane, const struct ul_req *req);
+int lane_store_metadata(const struct lane *lane, const struct ul_req *req);

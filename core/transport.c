@@ -69,9 +69,31 @@ int transport_alloc(struct transport *t, unsigned queue, unsigned depth, uint32_
 	return 0;
 }
 
+static size_t metadata_length(const struct transport *t)
+{
+	return (size_t)t->shared.depth * t->shared.metadata_stride;
+}
+
+int transport_alloc_metadata(struct transport *t, uint32_t interval, uint32_t metadata_size)
+{
+	void *metadata;
+
+	t->shared.interval = interval;
+	t->shared.metadata_size = metadata_size;
+	t->shared.metadata_stride = t->shared.max_io / interval * metadata_size;
+	metadata = mmap(NULL, metadata_length(t), PROT_READ | PROT_WRITE,
+			MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (metadata == MAP_FAILED)
+		return -ENOMEM;
+	t->shared.metadata = metadata;
+	return 0;
+}
+
 void transport_free(struct transport *t)
 {
 	park_close(&t->shared);
+	if (t->shared.metadata)
+		munmap(t->shared.metadata, metadata_length(t));
 	if (t->data)
 		munmap(t->data, t->data_length);
 	free(t->shared.batch);

@@ -76,4 +76,7 @@ static inline bool transport_op_has_data(uint8_t op)
  */
 int transport_alloc(struct transport *t, unsigned queue, unsigned depth, uint32_t max_io,
 		    bool huge_pages);
+
+/* Memory for the metadata of all tags, of a device that has it; interval and size are told. */
+int transport_alloc_metadata(struct transport *t, uint32_t interval, uint32_t metadata_size);
 void transport_free(struct transport *t);

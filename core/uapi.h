@@ -51,6 +51,7 @@ struct ublksrv_ctrl_cmd {
 #define UBLK_F_AUTO_BUF_REG	     (1ULL << 11)
 #define UBLK_F_PER_IO_DAEMON	     (1ULL << 13)
 #define UBLK_F_BATCH_IO		     (1ULL << 15)
+#define UBLK_F_INTEGRITY	     (1ULL << 16)
 #define UBLK_F_SAFE_STOP_DEV	     (1ULL << 17)
 #define UBLK_F_NO_AUTO_PART_SCAN     (1ULL << 18)
 
@@ -144,6 +145,9 @@ struct ublk_elem_header {
 #define UBLK_TAG_OFF	      25
 #define UBLK_QID_OFF	      41
 
+/* With UBLK_F_INTEGRITY, likewise: with this bit set in the place, a request's metadata. */
+#define UBLKSRV_IO_INTEGRITY_FLAG (1ULL << 62)
+
 /* The driver's limits. A queue's descriptors are spaced by the first, not by the device's depth. */
 #define UBLK_MAX_QUEUE_DEPTH 4096
 #define UBLK_MAX_NR_QUEUES   4096
@@ -210,11 +214,26 @@ struct ublk_param_segment {
 	uint8_t pad[2];
 };
 
+#define LBMD_PI_CAP_INTEGRITY (1U << 0) /* these are linux/fs.h's */
+#define LBMD_PI_CAP_REFTAG    (1U << 1)
+
+struct ublk_param_integrity {
+	uint32_t flags; /* LBMD_PI_CAP_* */
+	uint16_t max_integrity_segments;
+	uint8_t interval_exp;
+	uint8_t metadata_size;
+	uint8_t pi_offset;
+	uint8_t csum_type; /* LBMD_PI_CSUM_*, which are those of enum ul_csum */
+	uint8_t tag_size;
+	uint8_t pad[5];
+};
+
 #define UBLK_PARAM_TYPE_BASIC	  (1U << 0)
 #define UBLK_PARAM_TYPE_DISCARD	  (1U << 1)
 #define UBLK_PARAM_TYPE_ZONED	  (1U << 3)
 #define UBLK_PARAM_TYPE_DMA_ALIGN (1U << 4)
 #define UBLK_PARAM_TYPE_SEGMENT	  (1U << 5)
+#define UBLK_PARAM_TYPE_INTEGRITY (1U << 6)
 
 /* The kernel copies min(len, its own size): one of another length than its own is fine. */
 struct ublk_params {
@@ -226,6 +245,7 @@ struct ublk_params {
 	struct ublk_param_zoned zoned;
 	struct ublk_param_dma_align dma;
 	struct ublk_param_segment seg;
+	struct ublk_param_integrity integrity;
 };
 
 static_assert(sizeof(struct ublksrv_ctrl_cmd) == 32, "ublksrv_ctrl_cmd");
@@ -263,6 +283,9 @@ static_assert(offsetof(struct ublk_params, dma) == 108, "params.dma");
 static_assert(offsetof(struct ublk_params, seg) == 120, "params.seg");
 static_assert(sizeof(struct ublk_param_segment) == 16, "ublk_param_segment");
 static_assert(offsetof(struct ublk_param_segment, max_segments) == 12, "segment.max_segments");
+static_assert(offsetof(struct ublk_params, integrity) == 136, "params.integrity");
+static_assert(sizeof(struct ublk_param_integrity) == 16, "ublk_param_integrity");
+static_assert(offsetof(struct ublk_param_integrity, pi_offset) == 8, "integrity.pi_offset");
 static_assert(UBLK_U_CMD_ADD_DEV == 0xc0207504, "ADD_DEV");
 static_assert(UBLK_U_CMD_START_DEV == 0xc0207506, "START_DEV");
 static_assert(UBLK_U_CMD_GET_FEATURES == 0x80207513, "GET_FEATURES");

@@ -228,6 +228,34 @@ static void data_lies_where_the_driver_has_it(void **state)
 	close_data(&d);
 }
 
+/* Three pieces of a tag, beside those of others. */
+static void metadata_lies_where_the_driver_has_it(void **state)
+{
+	struct data d = open_data();
+	uint8_t memory[8 * 64];
+	struct ul_queue shared = {
+		.metadata = memory, .metadata_stride = 64, .interval = 512, .metadata_size = 8
+	};
+	uint8_t found[24] = { 0 };
+
+	memset(memory, 1, sizeof(memory));
+	d.lane.shared = &shared;
+	d.req.length = 3 * 512;
+	d.offset |= 1LL << 62;
+	assert_int_equal(pwrite(d.lane.char_fd, "three pieces of metadata, and more", 34, d.offset),
+			 34);
+	assert_int_equal(lane_fetch_metadata(&d.lane, &d.req), 0);
+	assert_memory_equal(memory + 2 * 64, "three pieces of metadata\1", 25);
+	assert_int_equal(memory[2 * 64 - 1], 1);
+	memset(memory + 2 * 64, 2, 64);
+	assert_int_equal(lane_store_metadata(&d.lane, &d.req), 0);
+	assert_int_equal(pread(d.lane.char_fd, found, 24, d.offset), 24);
+	assert_int_equal(found[0] + found[23], 4);
+	assert_int_equal(pread(d.lane.char_fd, found, 10, d.offset + 24), 10);
+	assert_memory_equal(found, ", and more", 10);
+	close_data(&d);
+}
+
 /* Memory that is none cuts the first call short, and the second gives nothing at all. */
 static void what_is_cut_short_goes_on_and_ends(void **state)
 {
@@ -290,6 +318,7 @@ int main(void)
 		lane_test(what_a_full_ring_does_not_take_is_asked_for_again),
 		lane_test(they_are_run_in_the_order_in_which_they_ended),
 		cmocka_unit_test(data_lies_where_the_driver_has_it),
+		cmocka_unit_test(metadata_lies_where_the_driver_has_it),
 		cmocka_unit_test(what_is_cut_short_goes_on_and_ends),
 		lane_test(another_thread_may_end_them_and_wakes_the_queue),
 	};

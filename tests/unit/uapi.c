@@ -47,6 +47,7 @@ static void ops_and_flags_have_the_drivers_numbers(void **state)
 	assert_int_equal(UL_FLAG_FUA, 1 << 13);
 	assert_int_equal(UL_FLAG_NOUNMAP, 1 << 15);
 	assert_int_equal(UL_FLAG_SWAP, 1 << 16);
+	assert_int_equal(UL_FLAG_INTEGRITY, 1 << 18);
 }
 
 static void command_payload_lies_at_byte_48_of_an_sqe(void **state)
