@@ -60,7 +60,8 @@ struct ul_req {
 	uint16_t queue;
 	uint8_t op;    /* enum ul_op */
 	uint8_t marks; /* enum ul_mark; Lua's own */
-	uint8_t pad[6];
+	uint8_t shown; /* core/dispatch.c's own: its metadata is in the tag's memory */
+	uint8_t pad[5];
 };
 
 /*
@@ -221,6 +222,21 @@ enum ul_recover {
 	UL_RECOVER_COUNT = 4,
 };
 
+/* What guards the data, numbered as the kernel does (LBMD_PI_CSUM_* in linux/fs.h). */
+enum ul_csum { UL_CSUM_NONE = 0, UL_CSUM_IP = 1, UL_CSUM_CRC16 = 2, UL_CSUM_CRC64 = 4 };
+
+/* The metadata that a device has beside its data. Zero: not said. */
+struct ul_integrity {
+	uint32_t wanted;	/* 0: it has none, and the rest says nothing */
+	uint32_t interval;	/* bytes of data that each piece is for */
+	uint32_t metadata_size; /* bytes of each piece */
+	uint32_t pi_offset;	/* where in it the protection information begins */
+	uint32_t tag_size;	/* bytes in it that are the client's */
+	uint32_t max_segments;	/* of a request's metadata; 0: any number */
+	int32_t csum;		/* enum ul_csum */
+	uint32_t ref_tag;	/* enum ul_choice: does the place guard the data, too? */
+};
+
 /* A part of the device: sectors from `first` up to, not including, `limit`. */
 struct ul_range {
 	double first, limit;
@@ -261,6 +277,7 @@ struct ul_device {
 	int32_t recover;    /* enum ul_recover */
 	double watchdog;    /* seconds that a script may take; below 0: for ever */
 	struct ul_zones zones;
+	struct ul_integrity integrity;
 	uint32_t backings;			     /* how many there are */
 	struct ul_backing_spec backing[UL_BACKINGS]; /* the first is the device's own */
 	uint8_t read_only;

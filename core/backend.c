@@ -142,11 +142,26 @@ size_t backend_most_memory(struct backend *const *list, unsigned count)
 	return most;
 }
 
+/* What keeps the metadata of a device that has any becomes the root. */
+static int cover(struct opening *opening, struct backend **backend)
+{
+	struct backend *below = *backend;
+	int ret = backend_integrity_open(backend, opening->dev, below);
+
+	if (ret == 0)
+		adopt(opening, *backend, &below, 1);
+	else
+		backend_close(below);
+	return ret;
+}
+
 int backend_open(struct backend **backend, const struct ul_device *dev)
 {
 	struct opening opening = { .dev = dev };
 	int ret = open_tree(&opening, &dev->backing[0], backend);
 
+	if (ret == 0 && dev->integrity.wanted)
+		ret = cover(&opening, backend);
 	if (ret)
 		return ret;
 	memcpy((*backend)->files, opening.files, sizeof(opening.files));

@@ -95,6 +95,13 @@ struct backend {
 	unsigned file_count, first_file;
 };
 
+/*
+ * The metadata of `dev` beside what `below` keeps: what lies over all other backings of a device
+ * that has any. `below` stays the caller's when it fails. 0 or -errno, logged.
+ */
+int backend_integrity_open(struct backend **backend, const struct ul_device *dev,
+			   struct backend *below);
+
 extern const struct backend_ops backend_null_ops;
 extern const struct backend_ops backend_mem_ops;
 extern const struct backend_ops backend_file_ops;

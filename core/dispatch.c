@@ -4,6 +4,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "histogram.h"
 #include "lane.h"
@@ -69,6 +70,41 @@ static int bring(struct dispatch *d, struct ul_req *req)
 	return ret;
 }
 
+/*
+ * The script may look at a request's metadata, too: in the memory of the tag, and there it stays.
+ * What a read is to get says at first that there is nothing to check. 0 or -errno.
+ */
+static int bring_metadata(struct dispatch *d, struct ul_req *req)
+{
+	const struct lane *lane = d->config.transport->lane;
+	int ret = 0;
+
+	if (!(req->flags & UL_FLAG_INTEGRITY))
+		return 0;
+	if (req->op == UL_OP_WRITE)
+		ret = host_error(lane_fetch_metadata(lane, req));
+	else
+		memset(lane_metadata(lane, req), 0xff, lane_metadata_length(lane, req));
+	req->shown = ret == 0;
+	return ret;
+}
+
+/* What is in the tag's memory and not with the driver yet. `ret`: what came of it so far. */
+static int give(struct dispatch *d, struct ul_req *req, int ret)
+{
+	const struct lane *lane = d->config.transport->lane;
+	bool shown = req->shown;
+
+	req->shown = 0;
+	if (ret || !transport_op_takes_data(req->op))
+		return ret;
+	if (req->buf)
+		ret = lane_store(lane, req, 0, req->buf, req->length);
+	if (ret == 0 && shown)
+		ret = lane_store_metadata(lane, req);
+	return host_error(ret);
+}
+
 static void answer(struct dispatch *d, struct ul_req *req, int ret)
 {
 	struct transport *t = d->config.transport;
@@ -76,8 +112,8 @@ static void answer(struct dispatch *d, struct ul_req *req, int ret)
 
 	if (d->config.guard)
 		guard_return(d->config.guard, req);
-	if (d->lazy && ret == 0 && transport_op_takes_data(req->op) && req->buf)
-		ret = host_error(lane_store(t->lane, req, 0, req->buf, req->length));
+	if (d->lazy)
+		ret = give(d, req, ret);
 	result = ret;
 	if (req->op < UL_OP_COUNT) {
 		struct stats_op *counters = &d->config.stats->op[req->op];
@@ -220,6 +256,8 @@ static int show(struct dispatch *d, struct ul_req *req)
 {
 	int ret = d->config.device->look_mask >> req->op & 1 ? bring(d, req) : 0;
 
+	if (ret == 0)
+		ret = bring_metadata(d, req);
 	if (ret)
 		answer(d, req, ret);
 	return ret;

@@ -47,6 +47,10 @@ static bool offers(uint64_t offered, int32_t mode)
 static int32_t best(const struct ul_device *dev, const struct mode_backing *backing,
 		    uint64_t offered, const char **why)
 {
+	if (dev->integrity.wanted) {
+		*why = "metadata comes by user copy";
+		return UL_MODE_USER_COPY;
+	}
 	if (dev->look_mask & (1U << UL_OP_READ | 1U << UL_OP_WRITE)) {
 		*why = "handlers take the data";
 		return dev->zones.size ? UL_MODE_USER_COPY : UL_MODE_COPY;
@@ -90,6 +94,12 @@ static int check(const struct ul_device *dev, const struct mode_backing *backing
 	if (mode == UL_MODE_GET_DATA && dev->batch == UL_YES) {
 		log_error("%s: mode = \"get_data\": it knows no batches; leave out batch = true",
 			  name);
+		return -EOPNOTSUPP;
+	}
+	if (dev->integrity.wanted && !(m->flags & UBLK_F_USER_COPY)) {
+		log_error("%s: mode = \"%s\": integrity needs \"user_copy\", or \"zero_copy\" or "
+			  "\"auto_buf\" where the backing takes these",
+			  name, m->name);
 		return -EOPNOTSUPP;
 	}
 	if (m->fixed && !backing->fixed) {

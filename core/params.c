@@ -192,6 +192,53 @@ static int check_threads(const struct ul_device *dev, const char *name)
 	return 0;
 }
 
+/* Bytes of what the kernel itself makes and checks of a piece: struct t10_pi_tuple and its like. */
+static uint32_t tuple_size(const struct ul_integrity *in)
+{
+	return in->csum == UL_CSUM_NONE ? 0 : in->csum == UL_CSUM_CRC64 ? 16 : 8;
+}
+
+static int check_integrity(const struct ul_device *dev, const char *name)
+{
+	const struct ul_integrity *in = &dev->integrity;
+	const uint32_t tuple = tuple_size(in), size = in->metadata_size;
+	const struct rule needed[] = {
+		{ "integrity.metadata_size", size, tuple ? tuple : 1, UINT8_MAX, 1,
+		  tuple ? " (csum)" : NULL },
+		{ "integrity.interval", in->interval, 512, dev->logical_block_size, 0, NULL },
+	};
+	const struct rule said[] = {
+		{ "integrity.pi_offset", in->pi_offset, 0, size - tuple, 1, NULL },
+		{ "integrity.tag_size", in->tag_size, 0, size, 1, NULL },
+		{ "integrity.max_segments", in->max_segments, 1, MAX_SEGMENTS, 1, NULL },
+	};
+
+	if (!in->wanted)
+		return 0;
+	if (in->csum == UL_CSUM_NONE && in->ref_tag == UL_YES) {
+		log_error("%s: integrity.ref_tag = true: with csum = \"none\" nobody checks it",
+			  name);
+		return -EINVAL;
+	}
+	if (check_rules(needed, COUNT(needed), false, name))
+		return -EINVAL;
+	return check_rules(said, COUNT(said), true, name);
+}
+
+static void set_integrity_defaults(struct ul_device *dev)
+{
+	struct ul_integrity *in = &dev->integrity;
+
+	if (!in->wanted)
+		return;
+	if (!in->metadata_size)
+		in->metadata_size = tuple_size(in);
+	if (!in->interval)
+		in->interval = dev->logical_block_size;
+	if (in->ref_tag == UL_AUTO)
+		in->ref_tag = in->csum == UL_CSUM_NONE ? UL_NO : UL_YES;
+}
+
 static void set_defaults(struct ul_device *dev)
 {
 	if (!dev->queues)
@@ -216,6 +263,7 @@ static void set_defaults(struct ul_device *dev)
 		dev->io_opt = dev->io_min;
 	if (!dev->discard_granularity)
 		dev->discard_granularity = dev->physical_block_size;
+	set_integrity_defaults(dev);
 }
 
 int params_complete(struct ul_device *dev, const char *name)
@@ -237,6 +285,8 @@ int params_complete(struct ul_device *dev, const char *name)
 		ret = check_limits(dev, name, page);
 	if (ret == 0)
 		ret = check_discard(dev, name);
+	if (ret == 0)
+		ret = check_integrity(dev, name);
 	return ret ? ret : params_zones(dev, name);
 }
 
@@ -288,6 +338,22 @@ static void fill_zones(const struct ul_device *dev, struct ublk_params *params)
 	};
 }
 
+static void fill_integrity(const struct ul_integrity *in, struct ublk_params *params)
+{
+	if (!in->wanted)
+		return;
+	params->types |= UBLK_PARAM_TYPE_INTEGRITY;
+	params->integrity = (struct ublk_param_integrity){
+		.flags = LBMD_PI_CAP_INTEGRITY | (in->ref_tag == UL_YES ? LBMD_PI_CAP_REFTAG : 0),
+		.max_integrity_segments = (uint16_t)in->max_segments,
+		.interval_exp = (uint8_t)__builtin_ctz(in->interval),
+		.metadata_size = (uint8_t)in->metadata_size,
+		.pi_offset = (uint8_t)in->pi_offset,
+		.csum_type = (uint8_t)in->csum,
+		.tag_size = (uint8_t)in->tag_size,
+	};
+}
+
 void params_fill(const struct ul_device *dev, uint32_t max_io, bool discard,
 		 struct ublk_params *params)
 {
@@ -307,6 +373,7 @@ void params_fill(const struct ul_device *dev, uint32_t max_io, bool discard,
 	};
 	fill_segments(dev, params);
 	fill_zones(dev, params);
+	fill_integrity(&dev->integrity, params);
 	if (!discard || dev->read_only || (!dev->max_discard && !dev->max_write_zeroes))
 		return;
 	params->types |= UBLK_PARAM_TYPE_DISCARD;
@@ -338,7 +405,8 @@ int params_kept(const struct ublk_params *asked, const struct ublk_params *kept,
 	    memcmp(&kept->discard, &asked->discard, sizeof(kept->discard)) != 0 ||
 	    memcmp(&kept->zoned, &asked->zoned, sizeof(kept->zoned)) != 0 ||
 	    memcmp(&kept->dma, &asked->dma, sizeof(kept->dma)) != 0 ||
-	    memcmp(&kept->seg, &asked->seg, sizeof(kept->seg)) != 0) {
+	    memcmp(&kept->seg, &asked->seg, sizeof(kept->seg)) != 0 ||
+	    memcmp(&kept->integrity, &asked->integrity, sizeof(kept->integrity)) != 0) {
 		log_error("SET_PARAMS: the driver kept other parameters than it was given");
 		return -EPROTO;
 	}
@@ -356,6 +424,8 @@ int params_flags(const struct ul_device *dev, uint64_t offered, const char *name
 		*flags |= UBLK_F_PER_IO_DAEMON;
 	if (dev->zones.size)
 		*flags |= UBLK_F_ZONED;
+	if (dev->integrity.wanted)
+		*flags |= UBLK_F_INTEGRITY;
 	lacking = *flags & ~offered;
 	/* A batch brings tags to whoever fetches: the driver ties none to a thread then. */
 	if (dev->batch == UL_AUTO && dev->depth != 1 && dev->threads <= 1)
@@ -371,6 +441,11 @@ int params_flags(const struct ul_device *dev, uint64_t offered, const char *name
 	else if (lacking & UBLK_F_ZONED)
 		log_error("%s: ublk.zoned: this kernel's ublk driver has no zoned devices (no "
 			  "ZONED, see `ublk-lua features`; Linux 6.6 has)",
+			  name);
+	else if (lacking & UBLK_F_INTEGRITY)
+		log_error("%s: integrity: this kernel's ublk driver does not have it (no "
+			  "INTEGRITY, see `ublk-lua features`; Linux 7.0 has, if its "
+			  "configuration has BLK_DEV_INTEGRITY); leave it out",
 			  name);
 	else if (lacking)
 		log_error("%s: batch = true: this kernel's ublk driver has no BATCH_IO (see "

@@ -79,6 +79,7 @@ static int open_ring(struct queue *q, const struct queue_config *cfg)
 		.buffers = q->base.data,
 		.stride = cfg->max_io,
 		.wake_fd = cfg->wake_fd,
+		.shared = &q->base.shared,
 	};
 	q->base.lane = &q->lane;
 	return 0;
@@ -313,6 +314,9 @@ int queue_open(struct transport **transport, const struct queue_config *cfg)
 	q->state = calloc(depth, sizeof(*q->state));
 	if (q->state)
 		ret = transport_alloc(&q->base, cfg->queue, depth, cfg->max_io, cfg->huge_pages);
+	if (ret == 0 && cfg->integrity.wanted)
+		ret = transport_alloc_metadata(&q->base, cfg->integrity.interval,
+					       cfg->integrity.metadata_size);
 	if (ret == 0)
 		ret = map_descriptors(q, cfg);
 	if (ret == 0)

@@ -19,7 +19,8 @@ struct queue_config {
 	int wake_fd;	    /* eventfd, non-blocking: written to, reap returns; -1: none */
 	uint64_t epoch;	    /* CLOCK_MONOTONIC in ns at which the device's clock is 0 */
 	bool huge_pages;    /* for the data, if there are any */
-	const int *files;   /* of the backend, for its operations in the queue's ring */
+	struct ul_integrity integrity;
+	const int *files; /* of the backend, for its operations in the queue's ring */
 	unsigned file_count;
 };
 

@@ -179,6 +179,7 @@ static int start_worker(struct server *s, unsigned queue)
 			.wake_fd = s->wake_fds[queue],
 			.epoch = s->epoch,
 			.huge_pages = s->share->spec.huge_pages,
+			.integrity = s->share->spec.integrity,
 		},
 		.cpus = s->share->queue[queue].cpus,
 		.script = s->scripts[queue],

@@ -149,6 +149,28 @@ static off_t driver_offset(const struct ul_req *req)
 	return (off_t)(0x80000000 + ((uint64_t)RIG_QUEUE << 41) + ((uint64_t)req->tag << 25));
 }
 
+/* Of a write, into the driver's memory; of a read, what is in there is none. */
+static void put_metadata(struct run *run, const struct ul_req *req)
+{
+	uint32_t length = lane_metadata_length(&run->lane, req);
+	uint8_t *memory = lane_metadata(&run->lane, req);
+	off_t offset = driver_offset(req) | 1LL << 62;
+
+	memset(memory, req->op == UL_OP_WRITE ? req->buf[0] : UNTOUCHED, length);
+	need(pwrite(run->lane.char_fd, memory, length, offset) == (ssize_t)length, "metadata");
+	memset(memory, UNTOUCHED, length);
+}
+
+static void get_metadata(struct run *run, const struct ul_req *req)
+{
+	struct rig_answer *answer = &run->answers[run->index[req->tag]];
+	uint32_t length = lane_metadata_length(&run->lane, req);
+	off_t offset = driver_offset(req) | 1LL << 62;
+
+	(void)!pread(run->lane.char_fd, &answer->metadata[0], 1, offset);
+	(void)!pread(run->lane.char_fd, &answer->metadata[1], 1, offset + length - 1);
+}
+
 /* What came goes into the driver's memory, a file, and its buffer is spoilt. */
 static int lazy_reap(struct transport *t, uint64_t deadline)
 {
@@ -163,6 +185,8 @@ static int lazy_reap(struct transport *t, uint64_t deadline)
 		need(pwrite(run->lane.char_fd, req->buf, req->length, driver_offset(req)) ==
 			     (ssize_t)req->length,
 		     "lazy_reap");
+		if (req->flags & UL_FLAG_INTEGRITY)
+			put_metadata(run, req);
 		memset(req->buf, UNTOUCHED, req->length);
 		req->buf = NULL;
 	}
@@ -181,6 +205,8 @@ static void lazy_answer(struct transport *t, uint16_t tag, int32_t result)
 	if (transport_op_has_data(req->op) && req->length <= RIG_MAX_IO) {
 		run->rig->fetched += req->length && data[0] != UNTOUCHED;
 		(void)!pread(run->lane.char_fd, data, req->length, driver_offset(req));
+		if (req->flags & UL_FLAG_INTEGRITY)
+			get_metadata(run, req);
 	}
 	run->sim->answer(t, tag, result);
 }
@@ -197,7 +223,8 @@ static void make_lazy(struct run *run, struct transport *t)
 				   .char_fd = memfd_create("driver", MFD_CLOEXEC),
 				   .split = { .queue = RIG_QUEUE, .step = 1 },
 				   .buffers = t->data,
-				   .stride = RIG_MAX_IO };
+				   .stride = RIG_MAX_IO,
+				   .shared = &t->shared };
 	need(run->lane.char_fd >= 0, "memfd_create");
 	t->ops = &lazy;
 	t->lane = &run->lane;
@@ -239,6 +266,26 @@ static int serve_all(struct run *run, struct dispatch *dispatch, struct backend 
 	}
 }
 
+/* One that must be waited for lies below what keeps the metadata. */
+static struct backend *open_backing(struct ul_device *device, struct backend **slow)
+{
+	uint32_t wanted = device->integrity.wanted;
+	struct backend *backend;
+
+	need(backend_probe(device, "test.lua") == 0, "backend_probe");
+	device->integrity.wanted = wanted && !rig_slow;
+	need(backend_open(&backend, device) == 0, "backend_open");
+	device->integrity.wanted = wanted;
+	if (!rig_slow)
+		return backend;
+	*slow = backend = slow_open(backend);
+	if (!wanted)
+		return backend;
+	need(backend_integrity_open(&backend, device, *slow) == 0, "backend_integrity_open");
+	backend->child[backend->children++] = *slow;
+	return backend;
+}
+
 static void serve(struct rig *rig, struct script *script, struct stats *stats,
 		  struct rig_answer *answers)
 {
@@ -246,18 +293,19 @@ static void serve(struct rig *rig, struct script *script, struct stats *stats,
 	struct dispatch dispatch;
 	struct transport *t;
 	struct guard *guard = NULL;
-	struct backend *backend;
+	struct backend *backend, *slow = NULL;
 
 	run = (struct run){ .rig = rig, .answers = answers, .stage = STAGE_RUN };
 	t = run.transport = open_transport(&run);
-	need(backend_probe(rig->device, "test.lua") == 0, "backend_probe");
-	need(backend_open(&backend, rig->device) == 0, "backend_open");
+	backend = open_backing(rig->device, &slow);
+	if (rig->device->integrity.wanted)
+		need(transport_alloc_metadata(t, rig->device->integrity.interval,
+					      rig->device->integrity.metadata_size) == 0,
+		     "transport_alloc_metadata");
 	if (rig_lazy)
 		make_lazy(&run, t);
-	if (rig_slow) {
+	if (rig_slow)
 		t->lane = &run.lane;
-		backend = slow_open(backend);
-	}
 	if (rig->debug)
 		need((guard = guard_open(t)) != NULL, "guard_open");
 	if (script)
@@ -271,7 +319,7 @@ static void serve(struct rig *rig, struct script *script, struct stats *stats,
 								 .stage = &run.stage }) == 0,
 	     "dispatch_open");
 	if (rig->load == 0)
-		rig->end = serve_all(&run, &dispatch, rig_slow ? backend : NULL);
+		rig->end = serve_all(&run, &dispatch, slow);
 	dispatch_close(&dispatch);
 	rig->faults = sim_faults(t);
 	rig->misuses = guard ? guard_check(guard) : 0;

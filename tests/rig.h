@@ -27,7 +27,7 @@ struct rig_request {
 	uint8_t op;
 	double sector;
 	uint32_t length;
-	uint8_t fill; /* every byte of a write's data */
+	uint8_t fill; /* every byte of a write's data, and of its metadata */
 	uint32_t flags;
 };
 
@@ -37,6 +37,7 @@ struct rig_answer {
 	double time;	     /* s, when it was given */
 	unsigned order;	     /* the how manieth answer it was, from 0 */
 	uint8_t first, last; /* first and last byte of its data */
+	uint8_t metadata[2]; /* likewise, with rig_lazy, of one with UL_FLAG_INTEGRITY */
 };
 
 /* From now on, must backings be waited for? At first they need not. */

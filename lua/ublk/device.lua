@@ -4,6 +4,7 @@
 -- plain strings that name the field.
 local C = require "ublk.ffi"
 local backings = require "ublk.backings"
+local integrity = require "ublk.integrity"
 local layers = require "ublk.layers"
 local mistakes = require "ublk.mistakes"
 local text = require "ublk.text"
@@ -118,6 +119,7 @@ local fields = {
   mode = { "mode", mode },
   recover = { "recover", recover },
   watchdog = { "watchdog", limit },
+  integrity = { "integrity", integrity.read },
 }
 
 -- Another device below this one.

@@ -317,6 +317,14 @@ function methods.placed(view)
   return nil
 end
 
+--- The request's metadata and how many bytes of it there are, or nil where it has none.
+function methods.metadata(view)
+  if type(view) ~= "cdata" then text.needs_colon "req:metadata()" end
+  if bit.band(view.flags, C.UL_FLAG_INTEGRITY) == 0 then return nil end
+  return queue.metadata + view.tag * queue.metadata_stride,
+    view.length / queue.interval * queue.metadata_size
+end
+
 ffi.metatype("struct ul_view", { __index = methods })
 
 return M

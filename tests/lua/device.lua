@@ -64,6 +64,44 @@ function M.test_a_choice_may_be_left_to_the_program()
   lu.assertEquals(describe({ batch = "auto" }).batch, C.UL_AUTO)
 end
 
+function M.test_metadata_goes_to_its_fields()
+  local c = describe {}
+  lu.assertEquals(c.integrity.wanted, 0)
+  c = describe { integrity = {} }
+  lu.assertEquals({ c.integrity.wanted, c.integrity.csum, c.integrity.ref_tag },
+    { 1, C.UL_CSUM_CRC16, C.UL_AUTO })
+  c = describe { integrity = { csum = "crc64", metadata_size = 32, pi_offset = 16, tag_size = 0,
+    interval = "1k", max_segments = 3, ref_tag = false } }
+  local found = c.integrity
+  lu.assertEquals({ found.csum, found.metadata_size, found.pi_offset, found.tag_size,
+    found.interval, found.max_segments, found.ref_tag },
+    { C.UL_CSUM_CRC64, 32, 16, 0, 1024, 3, C.UL_NO })
+  for name, number in pairs { none = 0, ip = 1, crc16 = 2, crc64 = 4 } do
+    lu.assertEquals(describe({ integrity = { csum = name } }).integrity.csum, number)
+  end
+  -- Of a device below, as its other fields; and whole where one above says its own.
+  lu.assertEquals(describe({ backing = { integrity = { tag_size = 2 } } }).integrity.tag_size, 2)
+  c = describe { backing = { integrity = { tag_size = 2 } }, integrity = { interval = 512 } }
+  lu.assertEquals({ c.integrity.tag_size, c.integrity.interval }, { 0, 512 })
+end
+
+function M.test_wrong_metadata_is_refused()
+  for text, value in pairs {
+    ["integrity = true"] = true,
+    ["integrity: unknown field"] = { crc = "ip" },
+    ["pi_offset, ref_tag, tag_size"] = { crc = "ip" },
+    ['integrity.csum = "md5"'] = { csum = "md5" },
+    ["integrity.metadata_size = 0"] = { metadata_size = 0 },
+    ["integrity.tag_size = -1"] = { tag_size = -1 },
+    ['integrity.interval = "many"'] = { interval = "many" },
+    ["integrity.pi_offset = 4294967296"] = { pi_offset = 2 ^ 32 },
+    ["integrity.max_segments = 1.5"] = { max_segments = 1.5 },
+    ["integrity.ref_tag = 1"] = { ref_tag = 1 },
+  } do
+    lu.assertStrContains(refused { integrity = value }, text)
+  end
+end
+
 function M.test_modes_are_told_by_name()
   local numbers = { auto = 0, copy = 1, get_data = 2, user_copy = 3, zero_copy = 4, auto_buf = 5 }
   for name, number in pairs(numbers) do lu.assertEquals(describe({ mode = name }).mode, number) end

@@ -111,7 +111,7 @@ END
   # Not a script's own: what the verdict is written to, the data, which is an argument, and what a
   # method tells.
   REQ_FIELDS=$(sed -n '/^struct ul_req {/,/^}/{s,/\*.*,,;s/.*[ *]\([a-z]*\);.*/\1/p}' \
-    "$top/core/api.h" | grep -vxE 'verdict|marks|pad|buf|placed') \
+    "$top/core/api.h" | grep -vxE 'verdict|marks|shown|pad|buf|placed') \
   REQ_METHODS=$(functions methods wait) COUNTER_METHODS=$(functions Counter counters) \
   HISTOGRAM_METHODS=$(functions Histogram counters) SHARED_METHODS=$(functions Shared shared) \
     "$build/tests/lua-host" names.lua

@@ -168,6 +168,36 @@ static void get_data_goes_without_batches(void **state)
 	assert_int_equal(choose(UL_MODE_COPY, 0, &memory, all).without, 0);
 }
 
+/* By user copy, which zero copy has beside it. */
+static void metadata_takes_a_mode_that_moves_it(void **state)
+{
+	static const struct mode_backing *const backings[] = { &nothing, &memory, &disk, &other };
+	struct ul_device dev = { .integrity.wanted = 1, .look_mask = 3 };
+	struct mode_choice choice;
+	const char *log;
+
+	for (unsigned i = 0; i < ARRAY_SIZE(backings); i++) {
+		assert_int_equal(mode_choose(&dev, backings[i], all, "test.lua", &choice), 0);
+		assert_int_equal(choice.mode, UL_MODE_USER_COPY);
+		assert_has(choice.why, "metadata");
+	}
+	for (dev.mode = UL_MODE_COPY; dev.mode < UL_MODE_COUNT; dev.mode++) {
+		int ret;
+
+		log_begin();
+		ret = mode_choose(&dev, &disk, all, "test.lua", &choice);
+		log = log_end();
+		if (choice.flags & UBLK_F_USER_COPY) {
+			assert_int_equal(ret, 0);
+			continue;
+		}
+		assert_int_equal(ret, -EOPNOTSUPP);
+		assert_has(log, "test.lua: mode = \"");
+		assert_has(log, "integrity needs \"user_copy\"");
+		assert_one_line(log);
+	}
+}
+
 static void names_are_numbers_and_back(void **state)
 {
 	for (int32_t mode = 0; mode < UL_MODE_COUNT; mode++)
@@ -190,6 +220,7 @@ int main(void)
 		cmocka_unit_test(a_zoned_device_is_never_copied),
 		cmocka_unit_test(a_driver_that_drops_a_mode_is_seen),
 		cmocka_unit_test(get_data_goes_without_batches),
+		cmocka_unit_test(metadata_takes_a_mode_that_moves_it),
 		cmocka_unit_test(names_are_numbers_and_back),
 	};
 

@@ -442,6 +442,9 @@ static void what_the_driver_changes_is_told(void **state)
 	kept.dma.alignment++;
 	assert_int_equal(params_kept(&asked, &kept, "test.lua"), -EPROTO);
 	kept = asked;
+	kept.integrity.tag_size++;
+	assert_int_equal(params_kept(&asked, &kept, "test.lua"), -EPROTO);
+	kept = asked;
 	kept.basic.chunk_sectors++;
 	assert_int_equal(params_kept(&asked, &kept, "test.lua"), -EPROTO);
 	assert_has(log_end(), "kept other parameters than it was given");
@@ -601,6 +604,115 @@ static void what_zones_cannot_be_is_refused(void **state)
 		dev.zones.list[0].index = 3, dev.zones.list[1] = ((struct ul_broken_zone){ 3, 1 }));
 }
 
+static struct ul_device guarded(struct ul_integrity integrity)
+{
+	integrity.wanted = 1;
+	return (struct ul_device){ .size = 1 << 20,
+				   .logical_block_size = 4096,
+				   .partition_scan = 1,
+				   .batch = UL_NO,
+				   .integrity = integrity };
+}
+
+static struct ul_integrity completed(struct ul_integrity integrity)
+{
+	struct ul_device dev = guarded(integrity);
+
+	assert_int_equal(params_complete(&dev, "test.lua"), 0);
+	return dev.integrity;
+}
+
+static void metadata_that_is_left_open_suits_the_checksum(void **state)
+{
+	static const struct {
+		int32_t csum;
+		uint32_t size;
+	} sizes[] = { { UL_CSUM_IP, 8 }, { UL_CSUM_CRC16, 8 }, { UL_CSUM_CRC64, 16 } };
+
+	for (unsigned i = 0; i < ARRAY_SIZE(sizes); i++) {
+		struct ul_integrity in = completed((struct ul_integrity){ .csum = sizes[i].csum });
+
+		assert_int_equal(in.metadata_size, sizes[i].size);
+		assert_int_equal(in.interval, 4096);
+		assert_int_equal(in.ref_tag, UL_YES);
+	}
+	assert_int_equal(completed((struct ul_integrity){ .metadata_size = 1 }).ref_tag, UL_NO);
+	assert_int_equal(
+		completed((struct ul_integrity){ .csum = UL_CSUM_IP, .ref_tag = UL_NO }).ref_tag,
+		UL_NO);
+}
+
+static void metadata_keeps_to_its_limits(void **state)
+{
+	static const struct ul_integrity fine[] = {
+		{ .metadata_size = 255, .tag_size = 255, .interval = 512, .max_segments = 65535 },
+		{ .csum = UL_CSUM_CRC16, .metadata_size = 255, .pi_offset = 247 },
+		{ .csum = UL_CSUM_CRC64, .metadata_size = 17, .pi_offset = 1, .max_segments = 1 },
+	};
+	static const struct {
+		struct ul_integrity integrity;
+		const char *what;
+	} wrong[] = {
+		{ { 0 }, "integrity.metadata_size = 0: a number from 1 to 255" },
+		{ { .metadata_size = 256 }, "metadata_size = 256" },
+		{ { .csum = UL_CSUM_IP, .metadata_size = 7 }, "a number from 8 (csum) to 255" },
+		{ { .csum = UL_CSUM_CRC64, .metadata_size = 15 }, "a number from 16 (csum)" },
+		{ { .metadata_size = 8, .interval = 256 }, "integrity.interval = 256" },
+		{ { .metadata_size = 8, .interval = 1536 }, "integrity.interval = 1536" },
+		{ { .metadata_size = 8, .interval = 8192 }, "a power of two from 512 to 4K" },
+		{ { .csum = UL_CSUM_IP, .metadata_size = 9, .pi_offset = 2 }, "pi_offset = 2" },
+		{ { .csum = UL_CSUM_IP, .pi_offset = 1 }, "pi_offset = 1: a number from 0 to 0" },
+		{ { .metadata_size = 8, .tag_size = 9 }, "integrity.tag_size = 9" },
+		{ { .metadata_size = 8, .max_segments = 65536 }, "integrity.max_segments = 65536" },
+		{ { .metadata_size = 8, .ref_tag = UL_YES },
+		  "ref_tag = true: with csum = \"none\"" },
+	};
+
+	for (unsigned i = 0; i < ARRAY_SIZE(fine); i++)
+		assert_accepted(guarded(fine[i]));
+	for (unsigned i = 0; i < ARRAY_SIZE(wrong); i++)
+		assert_refused(guarded(wrong[i].integrity), wrong[i].what);
+}
+
+static void driver_gets_the_metadata_in_its_own_units(void **state)
+{
+	struct ublk_params p = fill(guarded((struct ul_integrity){ .csum = UL_CSUM_CRC64,
+								   .metadata_size = 64,
+								   .pi_offset = 48,
+								   .tag_size = 2,
+								   .interval = 1024,
+								   .max_segments = 9 }),
+				    4096, false);
+
+	assert_int_equal(p.types, UBLK_PARAM_TYPE_BASIC | 1 << 6);
+	assert_int_equal(p.integrity.flags, 3); /* capable, and the reference tag is checked */
+	assert_int_equal(p.integrity.max_integrity_segments, 9);
+	assert_int_equal(p.integrity.interval_exp, 10);
+	assert_int_equal(p.integrity.metadata_size, 64);
+	assert_int_equal(p.integrity.pi_offset, 48);
+	assert_int_equal(p.integrity.csum_type, 4);
+	assert_int_equal(p.integrity.tag_size, 2);
+	p = fill(guarded((struct ul_integrity){ .metadata_size = 1 }), 4096, false);
+	assert_int_equal(p.integrity.flags, 1);
+	assert_int_equal(p.integrity.csum_type, 0);
+}
+
+static void metadata_is_refused_where_the_driver_has_none(void **state)
+{
+	struct ul_device dev = guarded((struct ul_integrity){ .csum = UL_CSUM_CRC16 });
+	const char *message;
+	uint64_t flags;
+
+	assert_int_equal(params_flags(&dev, ~0ULL, "test.lua", &flags), 0);
+	assert_int_equal(flags, 1 << 16);
+	log_begin();
+	assert_int_equal(params_flags(&dev, ~(1ULL << 16), "test.lua", &flags), -EOPNOTSUPP);
+	message = log_end();
+	assert_has(message, "test.lua: integrity: this kernel's ublk driver does not have it");
+	assert_has(message, "Linux 7.0 has");
+	assert_one_line(message);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -631,6 +743,10 @@ int main(void)
 		cmocka_unit_test(a_driver_without_zones_is_told),
 		cmocka_unit_test(what_zones_cannot_be_is_refused),
 		cmocka_unit_test(scan_is_left_out_where_the_driver_can),
+		cmocka_unit_test(metadata_that_is_left_open_suits_the_checksum),
+		cmocka_unit_test(metadata_keeps_to_its_limits),
+		cmocka_unit_test(driver_gets_the_metadata_in_its_own_units),
+		cmocka_unit_test(metadata_is_refused_where_the_driver_has_none),
 	};
 
 	return cmocka_run_group_tests_name("params", tests, NULL, NULL);
