@@ -46,6 +46,14 @@ recipe() {
   [ "$(awk '/^flipped bits/ { print $NF }' <<<"$output")" -ge 100 ] # partitions are looked for, too
 }
 
+@test "cookbook: a guard tag that does not fit" {
+  since 7.0 || skip "needs a driver with metadata"
+  recipe "guard tags show that"
+  echo "$output" >&2
+  [[ $status -eq 1 && $output == *"Invalid or incomplete multibyte"*"8+0 records out"* ]]
+  dmesg | grep -q 'guard tag error at sector 8 '
+}
+
 @test "cookbook: a disk that hangs for five seconds" {
   recipe "when the disk hangs"
   echo "$output" >&2

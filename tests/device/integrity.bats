@@ -126,6 +126,21 @@ refused() {
   done
 }
 
+@test "a flipped guard tag is a protection error at its block and nowhere else" {
+  needs_integrity
+  start_device --stats "$stats" badguard.lua size=1M range=3K+512
+  fill 8K
+  [[ $(wrong 512 16) == 6 ]]
+  [[ $(wrong 4096 2) == 0 ]]
+  ! dd if="$device" of=/dev/null bs=8K count=1 iflag=direct status=none || return 1
+  end_device
+  holds '.total.counters["flipped guards"] >= 3'
+  start_device badguard.lua size=1M block=4K range=8K..16K
+  fill 32K
+  [[ $(wrong 4096 8 | xargs) == "2 3" ]]
+  end_device
+}
+
 @test "a guard tag that was spoilt as it was written stays wrong until it is written again" {
   needs_integrity
   script 'local spoilt
