@@ -12,6 +12,8 @@
 #include "api.h"
 #include "uapi.h"
 
+enum { PARAMS_SEGMENTS = UINT16_MAX }; /* of a request, at most */
+
 /*
  * Fill in what `dev` leaves open and check the rest against the driver's
  * limits (ublk_validate_params in drivers/block/ublk_drv.c) and the block
