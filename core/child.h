@@ -33,7 +33,7 @@ bool child_ended(struct child *child);
 
 /*
  * SIGKILL, and wait for its end. It works at any moment, because the server has no control command
- * in flight; unless its script waits in the kernel for the device itself. `node` is for the message.
+ * in flight; unless its script waits in the kernel for the device. `node` is for the message.
  */
 void child_kill(struct child *child, const char *node);
 

@@ -4,8 +4,8 @@
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
-#include <string.h>
 
+#include "dispatch_data.h"
 #include "histogram.h"
 #include "lane.h"
 #include "log.h"
@@ -45,66 +45,6 @@ static void note_latency(struct dispatch *d, const struct ul_req *req)
 	}
 }
 
-/* EAGAIN and EREMCHG of a host's file are no errors to the block layer, see errno.lua. */
-static int host_error(int ret)
-{
-	return ret == -EAGAIN || ret == -EREMCHG ? -EIO : ret;
-}
-
-/*
- * Whoever wants to see the data of `req` finds it in the tag's buffer: what a write brings now,
- * what a read is to get when it is answered. 0 or -errno.
- */
-static int bring(struct dispatch *d, struct ul_req *req)
-{
-	const struct transport *t = d->config.transport;
-	uint8_t *buf = transport_buffer(t, req->tag);
-	int ret = 0;
-
-	if (!d->lazy || req->buf || !transport_op_has_data(req->op))
-		return 0;
-	if (transport_op_brings_data(req->op))
-		ret = host_error(lane_fetch(t->lane, req, 0, buf, req->length));
-	if (ret == 0) /* or who asks again would get what the buffer held before */
-		req->buf = buf;
-	return ret;
-}
-
-/*
- * The script may look at a request's metadata, too: in the memory of the tag, and there it stays.
- * What a read is to get says at first that there is nothing to check. 0 or -errno.
- */
-static int bring_metadata(struct dispatch *d, struct ul_req *req)
-{
-	const struct lane *lane = d->config.transport->lane;
-	int ret = 0;
-
-	if (!(req->flags & UL_FLAG_INTEGRITY))
-		return 0;
-	if (req->op == UL_OP_WRITE)
-		ret = host_error(lane_fetch_metadata(lane, req));
-	else
-		memset(lane_metadata(lane, req), 0xff, lane_metadata_length(lane, req));
-	req->shown = ret == 0;
-	return ret;
-}
-
-/* What is in the tag's memory and not with the driver yet. `ret`: what came of it so far. */
-static int give(struct dispatch *d, struct ul_req *req, int ret)
-{
-	const struct lane *lane = d->config.transport->lane;
-	bool shown = req->shown;
-
-	req->shown = 0;
-	if (ret || !transport_op_takes_data(req->op))
-		return ret;
-	if (req->buf)
-		ret = lane_store(lane, req, 0, req->buf, req->length);
-	if (ret == 0 && shown)
-		ret = lane_store_metadata(lane, req);
-	return host_error(ret);
-}
-
 static void answer(struct dispatch *d, struct ul_req *req, int ret)
 {
 	struct transport *t = d->config.transport;
@@ -113,7 +53,7 @@ static void answer(struct dispatch *d, struct ul_req *req, int ret)
 	if (d->config.guard)
 		guard_return(d->config.guard, req);
 	if (d->lazy)
-		ret = give(d, req, ret);
+		ret = dispatch_give(d, req, ret);
 	result = ret;
 	if (req->op < UL_OP_COUNT) {
 		struct stats_op *counters = &d->config.stats->op[req->op];
@@ -149,7 +89,7 @@ static int bring_below(struct dispatch *d, struct ul_req *req, uint32_t slot)
 		return 0;
 	if (!d->brings && req->op != UL_OP_REPORT_ZONES)
 		return 0;
-	ret = bring(d, own);
+	ret = dispatch_bring(d, own);
 	req->buf = own->buf;
 	return ret;
 }
@@ -164,9 +104,9 @@ static int below(struct dispatch *d, struct ul_req *req, uint32_t slot,
 	if (ret)
 		return ret;
 	if (!d->below)
-		return host_error(backend->ops->serve(backend, d->config.transport->lane, req));
+		return dispatch_error(backend->ops->serve(backend, d->config.transport->lane, req));
 	d->below[slot].io.end = end;
-	return host_error(
+	return dispatch_error(
 		backend->ops->start(backend, d->config.transport->lane, req, &d->below[slot].io));
 }
 
@@ -174,7 +114,7 @@ static void end_request(struct backend_io *io, int result)
 {
 	struct dispatch *d = ((struct dispatch_io *)io)->dispatch;
 
-	answer(d, &shared(d)->reqs[slot_of(io)], host_error(result));
+	answer(d, &shared(d)->reqs[slot_of(io)], dispatch_error(result));
 }
 
 /* A request that nobody has decided goes to the backend, and its answer is the request's. */
@@ -218,7 +158,7 @@ static void settle(struct dispatch *d, struct ul_req *req)
 	}
 	/* By one who has not looked: the client gets an old buffer, no memory of the kernel's. */
 	if (req->verdict == UL_DONE && req->op == UL_OP_READ && !forwarded)
-		(void)bring(d, req);
+		(void)dispatch_bring(d, req);
 	/* An append that nobody has made is nowhere, and without zones a report has no end. */
 	if (req->verdict == UL_DONE && req->placed && *req->placed < 0)
 		req->verdict = -EIO;
@@ -254,10 +194,10 @@ static void serve_scripted(struct dispatch *d, unsigned count)
 /* What the script wants to look at. Not 0: it is not to be had, and the request is answered. */
 static int show(struct dispatch *d, struct ul_req *req)
 {
-	int ret = d->config.device->look_mask >> req->op & 1 ? bring(d, req) : 0;
+	int ret = d->config.device->look_mask >> req->op & 1 ? dispatch_bring(d, req) : 0;
 
 	if (ret == 0)
-		ret = bring_metadata(d, req);
+		ret = dispatch_bring_metadata(d, req);
 	if (ret)
 		answer(d, req, ret);
 	return ret;
@@ -325,7 +265,7 @@ static void end_wish(struct backend_io *io, int result)
 	struct dispatch *d = ((struct dispatch_io *)io)->dispatch;
 	uint32_t slot = slot_of(io);
 
-	park_end_io(shared(d), slot, host_error(result));
+	park_end_io(shared(d), slot, dispatch_error(result));
 	if (d->stage == STAGE_FAIL)
 		fail_parked(d, slot);
 }

@@ -68,6 +68,17 @@ static void set_defaults(struct ul_device *dev, uint32_t most_append)
 		z->max_open = z->max_active;
 }
 
+/* After an append nobody would know which metadata is whose; and a state dies with its server. */
+static int check_fellows(const struct ul_device *dev, const char *name)
+{
+	const char *field = dev->integrity.wanted ? "integrity" : dev->recover ? "recover" : NULL;
+
+	if (!field)
+		return 0;
+	log_error("%s: %s: a device with zones does not have it; leave it out", name, field);
+	return -EINVAL;
+}
+
 int params_zones(struct ul_device *dev, const char *name)
 {
 	struct ul_zones *z = &dev->zones;
@@ -76,6 +87,8 @@ int params_zones(struct ul_device *dev, const char *name)
 	uint32_t most_append = dev->max_io < capacity ? dev->max_io : capacity;
 	int ret = z->size ? check_chunk(dev, name) : 0;
 
+	if (ret == 0 && z->size)
+		ret = check_fellows(dev, name);
 	if (ret || !z->size)
 		return ret;
 	z->capacity = capacity;

@@ -21,8 +21,8 @@ int sparse_open(struct sparse *sparse, size_t size, const char *what)
 				  "another device than before",
 				  what);
 		else
-			log_error("cannot reserve %zu bytes of address space for %s: %s", size, what,
-				  strerror(errno));
+			log_error("cannot reserve %zu bytes of address space for %s: %s", size,
+				  what, strerror(errno));
 		return ret;
 	}
 	*sparse = (struct sparse){ .data = data, .size = size };

@@ -65,7 +65,8 @@ read_at_8() { dd if="$device" of=/dev/null bs=4k skip=1 count=1 iflag=direct sta
   start_device "$script"
   run ! read_at_8
   wait_until 20 has_ended "$server"
-  grep -q 'queue 0: the script does not come back from a read of 4096 bytes at sector 8' "$server_err"
+  grep -q 'queue 0: the script does not come back from a read of 4096 bytes at sector 8' \
+    "$server_err"
   grep -q 'queue 0: script.lua does not come back within 1.0 s; ending its server' "$server_err"
   run -1 wait "$server"
   server=''
@@ -75,7 +76,8 @@ read_at_8() { dd if="$device" of=/dev/null bs=4k skip=1 count=1 iflag=direct sta
   deadly requeue 'require("ffi").cast("int *", 0)[0] = 1'
   run ! read_at_8
   wait_until 20 recovered 1
-  grep -q 'queue 0: signal 11 (Segmentation fault) at a read of 4096 bytes at sector 8' "$server_err"
+  grep -q 'queue 0: signal 11 (Segmentation fault) at a read of 4096 bytes at sector 8' \
+    "$server_err"
   dd if="$device" of=/dev/null bs=4k count=1 iflag=direct status=none
   end_device
 }
@@ -200,7 +202,8 @@ held_and_killed() {
 connected() { [[ $(grep -c "/run/ublk-lua/$1.sock" /proc/net/unix) -ge 2 ]]; }
 
 @test "a script that describes another device by then is no new server" {
-  script 'return { size = (ublk.shared { n = 0 }):add "n" == 1 and "8M" or "16M", recover = "requeue" }'
+  script 'local count = (ublk.shared { n = 0 }):add "n"
+    return { size = count == 1 and "8M" or "16M", recover = "requeue" }'
   start_device "$script"
   kill -KILL "$(server_process)"
   wait_until 60 has_ended "$server"

@@ -47,7 +47,7 @@ runs() {
 
 @test "each Lua block of the reference and of the READMEs runs" {
   local file block count=0
-  for file in "$reference" "$top/README.md" "$top/examples/README.md"; do
+  for file in "$reference" "$top/lua/metadata.md" "$top/README.md" "$top/examples/README.md"; do
     blocks "$file"
     for block in block-*.lua; do
       runs "$block" >/dev/null || {
