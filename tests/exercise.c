@@ -9,6 +9,7 @@ struct flight {
 	struct backend_io io; /* the first: `end` gets it */
 	struct ul_req req;
 	struct run *run;
+	uint32_t number; /* of all operations of the thread */
 	bool busy;
 	uint8_t *buf;
 };
@@ -34,56 +35,17 @@ static void *need(void *memory)
 	return memory;
 }
 
-void exercise_model_open(struct exercise_model *model, uint64_t size, const uint8_t *data)
+/* The request is answered. */
+static void note(struct flight *f, int result)
 {
-	model->size = size;
-	model->data = need(calloc(1, size));
-	model->known = need(malloc(size / 512));
-	memset(model->known, 1, size / 512);
-	if (data)
-		memcpy(model->data, data, size);
-}
-
-void exercise_model_close(struct exercise_model *model)
-{
-	free(model->data);
-	free(model->known);
-}
-
-static void compare(const struct exercise_model *model, const struct ul_req *req)
-{
-	uint64_t start = backend_offset(req);
-
-	for (uint64_t i = 0; i < req->length; i += 512)
-		if (model->known[(start + i) / 512] &&
-		    memcmp(req->buf + i, model->data + start + i, 512) != 0)
-			fail(req, "wrong data in sector", (long long)((start + i) / 512));
-}
-
-/* The request is answered: that is what the backend holds now. */
-static void note(struct exercise *ex, const struct ul_req *req, int result)
-{
-	uint64_t start = backend_offset(req);
-	uint8_t *known = ex->model->known + start / 512;
+	struct exercise *ex = f->run->ex;
 
 	if (result) {
 		if (!ex->expected || !ex->expected(result))
-			fail(req, "result", result);
+			fail(&f->req, "result", result);
 		ex->failed++;
-		if (req->op != UL_OP_READ)
-			memset(known, 0, req->length / 512);
-		return;
 	}
-	if (req->op == UL_OP_READ)
-		compare(ex->model, req);
-	else if (req->op == UL_OP_WRITE)
-		memcpy(ex->model->data + start, req->buf, req->length);
-	else if (req->op == UL_OP_WRITE_ZEROES)
-		memset(ex->model->data + start, 0, req->length);
-	if (req->op == UL_OP_WRITE || req->op == UL_OP_WRITE_ZEROES)
-		memset(known, 1, req->length / 512);
-	else if (req->op == UL_OP_DISCARD)
-		memset(known, 0, req->length / 512);
+	model_note(ex->model, &f->req, f->number, result != 0);
 }
 
 static void end(struct backend_io *io, int result)
@@ -94,7 +56,7 @@ static void end(struct backend_io *io, int result)
 		fail(&f->req, "ended twice", result);
 	f->busy = false;
 	f->run->busy--;
-	note(f->run->ex, &f->req, result);
+	note(f, result);
 }
 
 static uint64_t below(struct run *run, uint64_t limit)
@@ -111,25 +73,27 @@ static uint8_t choose_op(struct run *run)
 	return ops[below(run, sizeof(ops))];
 }
 
-/* Mostly short, now and then long; a shared model's are within a unit of the thread's own. */
+/* Mostly short, now and then long; where a model is shared, within a unit of the thread's own. */
 static void choose_place(struct run *run, struct ul_req *req)
 {
 	const struct exercise *ex = run->ex;
 	uint64_t sectors = ex->model->size / 512,
 		 most = (ex->most ? ex->most : EXERCISE_MOST) / 512;
-	uint64_t first, count;
+	uint64_t first, count, limit;
 
 	if (ex->threads) {
-		uint64_t units = sectors / 8 / ex->threads;
+		uint64_t unit = (ex->unit ? ex->unit : 4096) / 512, in_unit = below(run, unit);
 
-		first = (below(run, units) * ex->threads + ex->thread) * 8 + below(run, 8);
-		count = 1 + below(run, 8 - first % 8);
+		first = below(run, sectors / unit / ex->threads) * ex->threads + ex->thread;
+		first = first * unit + in_unit;
+		limit = unit - in_unit;
 	} else {
 		first = below(run, sectors);
-		count = 1 + below(run, below(run, 4) ? (most < 16 ? most : 16) : most);
+		limit = sectors - first;
 	}
-	if (count > sectors - first)
-		count = sectors - first;
+	count = 1 + below(run, below(run, 4) ? (most < 16 ? most : 16) : most);
+	if (count > limit)
+		count = limit;
 	req->sector = (double)first;
 	req->length = (uint32_t)(count * 512);
 }
@@ -152,7 +116,7 @@ static bool choose(struct run *run, struct flight *f)
 {
 	struct ul_req *req = &f->req;
 
-	*req = (struct ul_req){ .op = choose_op(run) };
+	*req = (struct ul_req){ .op = choose_op(run), .queue = (uint16_t)run->ex->thread };
 	if (req->op != UL_OP_FLUSH)
 		choose_place(run, req);
 	if (overlaps(run, req))
@@ -163,11 +127,9 @@ static bool choose(struct run *run, struct flight *f)
 		req->flags |= UL_FLAG_FUA;
 	if (req->op == UL_OP_WRITE_ZEROES && below(run, 2))
 		req->flags |= UL_FLAG_NOUNMAP;
-	for (uint32_t i = 0; req->op == UL_OP_WRITE && i < req->length; i += 8) {
-		uint64_t word = below(run, 1ULL << 50);
-
-		memcpy(f->buf + i, &word, sizeof(word));
-	}
+	f->number = run->ex->done++;
+	if (req->op == UL_OP_WRITE)
+		model_fill(req, f->number, below(run, 1ULL << 50));
 	return true;
 }
 
@@ -217,7 +179,7 @@ void exercise_run(struct exercise *ex)
 	}
 }
 
-void exercise_compare(struct backend *backend, const struct exercise_model *model)
+void exercise_compare(struct backend *backend, const struct model *model)
 {
 	uint8_t *buf = need(aligned_alloc(4096, EXERCISE_MOST));
 	uint64_t step;
@@ -231,7 +193,7 @@ void exercise_compare(struct backend *backend, const struct exercise_model *mode
 		ret = backend->ops->serve(backend, NULL, &req);
 		if (ret)
 			fail(&req, "result", ret);
-		compare(model, &req);
+		model_compare(model, &req);
 	}
 	free(buf);
 }

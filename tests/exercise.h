@@ -9,38 +9,30 @@
 #pragma once
 
 #include "backend.h"
+#include "model.h"
 
 enum { EXERCISE_FLIGHT = 16, EXERCISE_MOST = 192 << 10 };
 
-/* What the backend should hold. */
-struct exercise_model {
-	uint8_t *data;
-	uint8_t *known; /* by sector */
-	uint64_t size;
-};
-
-/* All is known, and as `data` says; NULL: zeros. */
-void exercise_model_open(struct exercise_model *model, uint64_t size, const uint8_t *data);
-void exercise_model_close(struct exercise_model *model);
-
 struct exercise {
 	struct backend *backend;
-	struct exercise_model *model;
+	struct model *model;
 	struct lane *lane; /* NULL: by `serve` */
 	uint64_t seed;
 	unsigned operations;
 	unsigned most;		  /* bytes of one; 0: EXERCISE_MOST */
-	unsigned threads, thread; /* of each 4 KiB unit one thread is the owner; 0: one has all */
+	unsigned threads, thread; /* of each unit one thread is the owner; 0: one has all */
+	unsigned unit;		  /* bytes; 0: 4096 */
 	/* Get on with what is on its way. */
 	void (*pump)(void *arg);
 	void *arg;
 	/* What is 1 of an answer that is an error: it was expected, and what is there unknown. */
 	int (*expected)(int result);
 	unsigned failed; /* of these so many */
+	uint32_t done;	 /* operations, in all runs of this object */
 };
 
 /* Fails the process, with a line that says why, when the backend is not as the model. */
 void exercise_run(struct exercise *exercise);
 
 /* The same for a look at all that is known, by `serve`. */
-void exercise_compare(struct backend *backend, const struct exercise_model *model);
+void exercise_compare(struct backend *backend, const struct model *model);

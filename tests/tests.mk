@@ -11,7 +11,7 @@ UNIT_TESTS := $(UNIT_NAMES:%=$(TEST_DIR)/unit_%)
 LUA_TESTS  := $(patsubst tests/lua/%.lua,$(TEST_DIR)/lua_%,$(wildcard tests/lua/*.lua))
 SIM_TESTS  := $(patsubst tests/sim/%.bats,$(TEST_DIR)/sim_%,$(wildcard tests/sim/*.bats))
 # What the unit tests share.
-RIG          := rig slow exercise trees
+RIG          := rig slow model exercise trees
 TEST_OBJECTS := $(patsubst tests/%.c,$(TEST_DIR)/%.o,$(wildcard tests/unit/*.c) \
                 tests/lua/host.c tests/soak/stacks.c \
                 $(RIG:%=tests/%.c))

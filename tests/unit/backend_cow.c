@@ -59,22 +59,22 @@ static struct backend *open_in_memory(uint32_t block)
 	return root;
 }
 
-static void open_model(struct exercise_model *model)
+static void open_model(struct model *model)
 {
-	exercise_model_open(model, SIZE, NULL);
+	model_open(model, SIZE, NULL);
 	memset(model->data, FILL, SIZE);
 }
 
 static void compare_with_fill(struct backend *base)
 {
-	struct exercise_model model;
+	struct model model;
 
 	open_model(&model);
 	exercise_compare(base, &model);
-	exercise_model_close(&model);
+	model_close(&model);
 }
 
-static unsigned exercise(struct backend *root, struct exercise_model *model, unsigned operations,
+static unsigned exercise(struct backend *root, struct model *model, unsigned operations,
 			 uint64_t seed, int (*expected)(int result))
 {
 	return tree_exercise(root,
@@ -91,13 +91,13 @@ static void what_is_written_covers_the_base(void **state)
 
 	for (unsigned i = 0; i < 3 * ARRAY_SIZE(blocks); i++) {
 		struct backend *root = open_in_memory(blocks[i % ARRAY_SIZE(blocks)]);
-		struct exercise_model model;
+		struct model model;
 
 		open_model(&model);
 		exercise(root, &model, 3000, i, NULL);
 		exercise_compare(root, &model);
 		compare_with_fill(root->child[COW_BASE]);
-		exercise_model_close(&model);
+		model_close(&model);
 		backend_close(root);
 	}
 }
@@ -105,7 +105,7 @@ static void what_is_written_covers_the_base(void **state)
 static void a_store_is_taken_up_again(void **state)
 {
 	struct ul_device dev = cow_of_files();
-	struct exercise_model model;
+	struct model model;
 
 	open_model(&model);
 	for (unsigned i = 0; i < 4; i++) {
@@ -120,7 +120,7 @@ static void a_store_is_taken_up_again(void **state)
 		compare_with_fill(root->child[COW_BASE]);
 		backend_close(root);
 	}
-	exercise_model_close(&model);
+	model_close(&model);
 }
 
 static int serve(struct backend *root, uint8_t op, uint64_t offset, uint32_t length, uint8_t *buf)
@@ -186,7 +186,7 @@ static void an_error_below_is_the_requests_alone(void **state)
 	for (unsigned which = COW_BASE; which <= COW_STORE; which++) {
 		struct backend *root = open_in_memory(64 << 10);
 		struct cow *cow = (struct cow *)root;
-		struct exercise_model model;
+		struct model model;
 
 		open_model(&model);
 		slow_fail(root->child[which], fail_now_and_then);
@@ -198,13 +198,13 @@ static void an_error_below_is_the_requests_alone(void **state)
 		assert_null(cow->waiting);
 		for (unsigned i = 0; i < COW_CLAIMS; i++)
 			assert_int_equal(cow->claims[i].count, 0);
-		exercise_model_close(&model);
+		model_close(&model);
 		backend_close(root);
 	}
 }
 
 static struct backend *shared;
-static struct exercise_model shared_model;
+static struct model shared_model;
 
 static void *exercise_part(void *arg)
 {
@@ -241,7 +241,7 @@ static void threads_share_blocks(void **state)
 	exercise_compare(shared, &shared_model);
 	compare_with_fill(shared->child[COW_BASE]);
 	backend_close(shared);
-	exercise_model_close(&shared_model);
+	model_close(&shared_model);
 }
 
 static int open_it(struct ul_device *dev, const char **log)

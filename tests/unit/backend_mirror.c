@@ -39,8 +39,7 @@ static struct backend *open_mirror(uint32_t legs)
 	return root;
 }
 
-static unsigned exercise(struct backend *root, struct exercise_model *model,
-			 int (*expected)(int result))
+static unsigned exercise(struct backend *root, struct model *model, int (*expected)(int result))
 {
 	return tree_exercise(
 		root,
@@ -52,14 +51,14 @@ static unsigned exercise(struct backend *root, struct exercise_model *model,
 static void each_leg_has_the_data(void **state)
 {
 	struct backend *root = open_mirror(3);
-	struct exercise_model model;
+	struct model model;
 
-	exercise_model_open(&model, SIZE, NULL);
+	model_open(&model, SIZE, NULL);
 	exercise(root, &model, NULL);
 	exercise_compare(root, &model);
 	for (unsigned i = 0; i < 3; i++)
 		exercise_compare(root->child[i], &model);
-	exercise_model_close(&model);
+	model_close(&model);
 	backend_close(root);
 }
 
@@ -68,7 +67,7 @@ static void a_mirror_of_files_and_stripes_keeps_the_data(void **state)
 	struct ul_device dev = tree_device(UL_BACKING_MIRROR);
 	uint32_t first = tree_grow(&dev, 0, 2, UL_BACKING_STRIPE);
 	uint32_t stripe = tree_grow(&dev, first, 2, UL_BACKING_FILE);
-	struct exercise_model model;
+	struct model model;
 	struct backend *root;
 
 	tree_file(&dev.backing[first + 1], "whole.img", SIZE, 0);
@@ -78,11 +77,11 @@ static void a_mirror_of_files_and_stripes_keeps_the_data(void **state)
 	assert_true(dev.size == SIZE);
 	if (slow)
 		tree_slow(root);
-	exercise_model_open(&model, SIZE, NULL);
+	model_open(&model, SIZE, NULL);
 	tree_exercise(root, (struct exercise){ .model = &model, .operations = 300 }, slow);
 	exercise_compare(root->child[0], &model);
 	exercise_compare(root->child[1], &model);
-	exercise_model_close(&model);
+	model_close(&model);
 	backend_close(root);
 }
 
@@ -97,12 +96,12 @@ static int fail_reads(const struct ul_req *req)
 static void a_read_goes_to_another_leg_when_one_fails(void **state)
 {
 	struct backend *root = open_mirror(2);
-	struct exercise_model model;
+	struct model model;
 	const char *log;
 
 	slow_fail(root->child[0], fail_reads);
 	reads = 0;
-	exercise_model_open(&model, SIZE, NULL);
+	model_open(&model, SIZE, NULL);
 	log_begin();
 	exercise(root, &model, NULL);
 	log = log_end();
@@ -112,7 +111,7 @@ static void a_read_goes_to_another_leg_when_one_fails(void **state)
 	assert_in_range(reads, 100, 10000); /* it is asked again: its other places may be well */
 	slow_fail(root->child[0], NULL);
 	exercise_compare(root->child[0], &model);
-	exercise_model_close(&model);
+	model_close(&model);
 	backend_close(root);
 }
 
@@ -129,13 +128,13 @@ static int fail_after_a_while(const struct ul_req *req)
 static void a_leg_that_fails_a_write_is_left_out(void **state)
 {
 	struct backend *root = open_mirror(3);
-	struct exercise_model model;
+	struct model model;
 	const char *log;
 
 	slow_fail(root->child[1], fail_after_a_while);
 	countdown = 1000;
 	others = 0;
-	exercise_model_open(&model, SIZE, NULL);
+	model_open(&model, SIZE, NULL);
 	log_begin();
 	exercise(root, &model, NULL);
 	log = log_end();
@@ -146,7 +145,7 @@ static void a_leg_that_fails_a_write_is_left_out(void **state)
 	assert_in_range(others, 0, EXERCISE_FLIGHT); /* what was on its way */
 	exercise_compare(root->child[0], &model);
 	exercise_compare(root->child[2], &model);
-	exercise_model_close(&model);
+	model_close(&model);
 	backend_close(root);
 }
 
@@ -210,18 +209,18 @@ static int is_remote(int result)
 static void the_last_legs_errors_are_the_clients(void **state)
 {
 	struct backend *root = open_mirror(2);
-	struct exercise_model model;
+	struct model model;
 	const char *log;
 
 	slow_fail(root->child[0], fail_writes);
 	slow_fail(root->child[1], fail_writes);
-	exercise_model_open(&model, SIZE, NULL);
+	model_open(&model, SIZE, NULL);
 	log_begin();
 	assert_in_range(exercise(root, &model, is_remote), 5000, 9000);
 	log = log_end();
 	assert_has(log, "1 of 2 are left");
 	assert_one_line(log);
-	exercise_model_close(&model);
+	model_close(&model);
 	backend_close(root);
 }
 
@@ -325,7 +324,7 @@ static void the_size_is_the_smallest_legs(void **state)
 }
 
 static struct backend *shared;
-static struct exercise_model shared_model;
+static struct model shared_model;
 static atomic_int passed;
 
 static int fail_once_all_are_busy(const struct ul_req *req)
@@ -353,7 +352,7 @@ static void threads_agree_on_who_is_left(void **state)
 	atomic_store(&passed, 0);
 	shared = open_mirror(2);
 	slow_fail(shared->child[1], fail_once_all_are_busy);
-	exercise_model_open(&shared_model, SIZE, NULL);
+	model_open(&shared_model, SIZE, NULL);
 	log_begin();
 	for (unsigned i = 0; i < THREADS; i++) {
 		numbers[i] = i;
@@ -365,7 +364,7 @@ static void threads_agree_on_who_is_left(void **state)
 	assert_has(log, "[2] (mem) failed a write");
 	assert_one_line(log);
 	exercise_compare(shared->child[0], &shared_model);
-	exercise_model_close(&shared_model);
+	model_close(&shared_model);
 	backend_close(shared);
 }
 

@@ -33,16 +33,16 @@ static struct ul_device stripe(uint32_t count, uint32_t chunk)
 static void exercise_device(struct ul_device *dev, uint64_t seed, unsigned operations)
 {
 	struct backend *root = tree_open(dev);
-	struct exercise_model model;
+	struct model model;
 
 	if (slow)
 		tree_slow(root);
-	exercise_model_open(&model, (uint64_t)dev->size, NULL);
+	model_open(&model, (uint64_t)dev->size, NULL);
 	tree_exercise(root,
 		      (struct exercise){ .model = &model, .seed = seed, .operations = operations },
 		      slow);
 	exercise_compare(root, &model);
-	exercise_model_close(&model);
+	model_close(&model);
 	backend_close(root);
 }
 
@@ -146,18 +146,18 @@ static void a_failing_leg_fails_what_touches_it_alone(void **state)
 {
 	struct ul_device dev = stripe(3, 4096);
 	struct backend *root = tree_open(&dev);
-	struct exercise_model model;
+	struct model model;
 	unsigned failed;
 
 	tree_slow(root);
 	slow_fail(root->child[2], fail_at_times);
-	exercise_model_open(&model, (uint64_t)dev.size, NULL);
+	model_open(&model, (uint64_t)dev.size, NULL);
 	failed = tree_exercise(
 		root,
 		(struct exercise){ .model = &model, .operations = 20000, .expected = is_enodata },
 		slow);
 	assert_in_range(failed, 100, 15000);
-	exercise_model_close(&model);
+	model_close(&model);
 	backend_close(root);
 }
 
