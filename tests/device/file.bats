@@ -114,31 +114,12 @@ teardown() {
   end_device
 }
 
-# kill_above PROCESS-COMMAND: kill -9 one process of a device whose I/O takes its time below.
-kill_above() {
-  local node
+@test "kill -9 of the supervisor with I/O on its way below: it goes, the one below stays" {
   start_slow_lower
-  over 'direct = true'
-  node=$device
-  start_load
-  in_flight "$below"
-  kill -KILL "$("$1")"
-  wait_until 20 has_ended "$load"
-  wait_until 20 has_ended "$server"
-  wait_until 20 test ! -e "$node"
-  wait_until 20 nothing_in_d_state
-  server=''
+  killed_under_load supervisor_process below_is_busy \
+    -e "return { backing = ublk.file('$below', { direct = true }) }"
   dd if="$below" of=/dev/null bs=64k count=1 iflag=direct status=none
   end_lower
-}
-
-@test "kill -9 of the server with I/O on its way below: the device goes, the one below stays" {
-  kill_above server_process
-  no_devices
-}
-
-@test "kill -9 of the supervisor with I/O on its way below: nothing in D, the node goes" {
-  kill_above supervisor_process
 }
 
 @test "a handler that reads its backing goes on when the file has answered" {

@@ -90,7 +90,12 @@ nothing_in_d_state() { [[ -z $(tasks_in_d_state) ]]; }
 
 # since VERSION: is this kernel as new? What its driver has is not asked of the program, so that
 # the two can be compared.
-since() { [[ $(printf '%s\n' "$1" "$(uname -r)" | sort -V | head -n 1) == "$1" ]]; }
+since() {
+  local have want
+  IFS=.- read -ra have </proc/sys/kernel/osrelease
+  IFS=. read -ra want <<<"$1"
+  ((have[0] * 1000 + have[1] >= want[0] * 1000 + want[1]))
+}
 
 no_block_devices() { ! compgen -G '/dev/ublkb*' >/dev/null; }
 
@@ -149,21 +154,25 @@ start_load() {
 
 under_load() { (($(awk '{ print $1 + $5 }' "/sys/block/${device#/dev/}/stat") > 500)); }
 
-# killed_under_load PID-COMMAND: kill -9 what it names while fio runs; all must end and go.
+# Moments for killed_under_load, beside under_load.
+busy() { in_flight "$device"; }
+below_is_busy() { in_flight "$below"; }
+
+# killed_under_load PROCESS-COMMAND MOMENT-COMMAND ARG…: start a device with these, and fio on it;
+# kill -9 the process when the moment has come. All must end, and the node go.
 killed_under_load() {
   local node
-  start_device ramdisk.lua size=64M
+  start_device "${@:3}"
   node=$device
-  start_load
-  kill -KILL "$("$@")"
-  wait_until 20 has_ended "$load"
+  start_fio
+  wait_until 60 "$2"
+  kill -KILL "$("$1")"
+  wait_until 30 has_ended "$load"
   wait "$load" && return 1
-  wait_until 20 has_ended "$server"
-  wait_until 10 nothing_in_d_state
-  wait_until 10 test ! -e "$node"
-  start_device ramdisk.lua size=64M
-  dd if=/dev/zero of="$device" bs=1M count=4 oflag=direct status=none
-  end_device
+  wait_until 30 has_ended "$server"
+  server=''
+  wait_until 20 test ! -e "$node"
+  wait_until 20 nothing_in_d_state
 }
 
 device_setup() {

@@ -9,19 +9,9 @@ teardown() { device_teardown; }
 
 rounds=${ROUNDS:-20}
 
-# One round: a device under load, SIGKILL to one of its processes at a random moment.
-random_kill() {
-  local victim=$1 node
-  start_device ramdisk.lua size=64M
-  node=$device
-  start_fio
-  sleep "0.$((RANDOM % 900 + 100))" # the moment is the point, nothing is waited for
-  kill -KILL "$("$victim")"
-  wait_until 30 has_ended "$load"
-  wait_until 30 has_ended "$server"
-  wait_until 20 test ! -e "$node"
-  wait_until 20 nothing_in_d_state
-}
+random_moment() { sleep "0.$((RANDOM % 900 + 100))"; } # it is the point, nothing is waited for
+
+random_kill() { killed_under_load "$1" random_moment ramdisk.lua size=64M; }
 
 @test "kill -9 of the server at random moments: all removed" {
   local i
@@ -37,20 +27,12 @@ random_kill() {
 }
 
 @test "kill -9 of a server with I/O on its way to a device below: all removed" {
-  local i node
+  local i
   start_slow_lower
   for ((i = 0; i < rounds; i++)); do
-    over 'direct = true'
-    node=$device
-    start_fio
-    sleep "0.$((RANDOM % 900 + 100))" # the moment is the point, nothing is waited for
-    kill -KILL "$(server_process)"
-    wait_until 30 has_ended "$load"
-    wait_until 30 has_ended "$server"
-    wait_until 20 test ! -e "$node"
-    wait_until 20 nothing_in_d_state
+    killed_under_load server_process random_moment \
+      -e "return { backing = ublk.file('$below', { direct = true }) }"
   done
-  server=''
   end_lower
   no_devices
 }
