@@ -16,8 +16,8 @@ teardown() {
   for options in '' 'direct = true'; do
     start_lower ramdisk.lua size=128M
     over "$options"
-    verify --iodepth=64 --size=16M
-    verify --iodepth=16 --size=16M --bsrange=512-128k --bs_unaligned=0 --blockalign=512
+    verify --iodepth=64 --size=4M
+    verify --iodepth=16 --size=4M --bsrange=512-128k --bs_unaligned=0 --blockalign=512
     end_device
     end_lower
   done
@@ -30,7 +30,7 @@ teardown() {
   mount "$below" "$BATS_TEST_TMPDIR/mnt"
   truncate -s 64M "$BATS_TEST_TMPDIR/mnt/disk.img"
   start_device -e "return { backing = ublk.file '$BATS_TEST_TMPDIR/mnt/disk.img', queues = 4 }"
-  verify --iodepth=32 --size=8M --numjobs=2 --offset_increment=32M
+  verify --iodepth=32 --size=2M --numjobs=2 --offset_increment=32M
   cmp "$device" "$BATS_TEST_TMPDIR/mnt/disk.img"
   blkdiscard -o 1M -l 1M "$device"
   cmp -n 1M -i 1M:0 "$BATS_TEST_TMPDIR/mnt/disk.img" /dev/zero

@@ -38,14 +38,14 @@ teardown() { device_teardown; }
 
 @test "fio verify, depth 64, one queue" {
   start_device ramdisk.lua size=256M
-  verify --iodepth=64 --size=32M
+  verify --iodepth=64 --size=8M
   end_device
 }
 
 @test "fio verify with a handler on every request" {
   script 'return { size = "256M", backing = ublk.mem(), handler = function() end }'
   start_device --stats "$BATS_TEST_TMPDIR/stats" "$script"
-  verify --iodepth=64 --size=16M
+  verify --iodepth=64 --size=4M
   end_device
   holds '.total.ops.write | .requests == .scripted'
 }
@@ -53,13 +53,13 @@ teardown() { device_teardown; }
 @test "four queues of depth 32, fio verify on all CPUs: each queue serves its own requests" {
   [[ $(nproc) -ge 4 ]] || skip "needs 4 CPUs"
   start_device -q 4 -d 32 --stats "$BATS_TEST_TMPDIR/stats" ramdisk.lua size=256M
-  verify --iodepth=64 --numjobs=4 --cpus_allowed=0-3 --cpus_allowed_policy=split --size=8M \
+  verify --iodepth=64 --numjobs=4 --cpus_allowed=0-3 --cpus_allowed_policy=split --size=2M \
     --offset_increment=16M
   end_device
   holds '.queues | length == 4'
   # With the descriptors of one queue read for another, neither the data nor these would be right.
   holds '[.queues[].ops.write.requests > 100] | all'
-  holds '.total.ops.write.requests >= 8192'
+  holds '.total.ops.write.requests >= 2048'
 }
 
 @test "a backing file holds what was written to the device" {
@@ -81,7 +81,7 @@ teardown() { device_teardown; }
   local loop
   loop=$(losetup -f --show "$BATS_TEST_TMPDIR/disk")
   start_device faulty.lua file="$loop" rate=0
-  verify --iodepth=32 --size=8M
+  verify --iodepth=32 --size=2M
   blkdiscard "$device"
   blkdiscard -z -o 1M -l 1M "$device"
   end_device
