@@ -25,7 +25,7 @@ start() {
 random_reads() {
   fio --name=read --filename="$device" --ioengine=io_uring --direct=1 --rw=randread --bs=4k \
     --output="$BATS_TEST_TMPDIR/fio.json" --output-format=json "$@"
-  [[ $(jq '[.jobs[].error] | add' "$BATS_TEST_TMPDIR/fio.json") -eq 0 ]]
+  no_fio_errors
 }
 
 @test "batch = true is refused in one line where the driver has none" {

@@ -131,11 +131,16 @@ supervisor_process() { echo "$server"; }
 # The process with the queues, a child of the one that was started.
 server_process() { pgrep -P "$server" -x ublk-lua-server; }
 
+# Does fio.json of the test, where its notes may come first, say that there were no errors?
+no_fio_errors() {
+  [[ $(sed -n '/^{/,$p' "$BATS_TEST_TMPDIR/fio.json" | jq '[.jobs[].error] | add') == 0 ]]
+}
+
 # verify ARG…: fio writes at random and reads back with a checksum for each block.
 verify() {
   fio --name=verify --filename="$device" --ioengine=io_uring --direct=1 --rw=randwrite --bs=4k \
     --verify=crc32c --verify_fatal=1 --output="$BATS_TEST_TMPDIR/fio.json" --output-format=json "$@"
-  [[ $(jq '[.jobs[].error] | add' "$BATS_TEST_TMPDIR/fio.json") -eq 0 ]]
+  no_fio_errors
 }
 
 # start_fio: mixed I/O on the device in the background, its process id in $load.
