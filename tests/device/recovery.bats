@@ -116,7 +116,7 @@ slow_to_come() {
 read_at() { dd if="$device" of=/dev/null bs=4k skip="$1" count=1 iflag=direct status=none; }
 
 # Does the shell of a background command have a child in D state?
-waits_for_io() { ps -o stat= --ppid "$1" | grep -q '^D'; }
+waits_for_io() { [[ $(ps -o stat= --ppid "$1") == D* ]]; }
 
 # held_and_killed: a read that the server holds, in the background as $held; then it is killed.
 held_and_killed() {

@@ -585,7 +585,8 @@ static void what_zones_cannot_be_is_refused(void **state)
 		assert_refused(dev, words);                                                        \
 	} while (0)
 	REFUSED("chunk = 4096: over ublk.zoned", dev.chunk = 4096);
-	REFUSED("integrity: a device with zones does not have it", dev.integrity.wanted = 1);
+	REFUSED("integrity: a device with zones does not have it", dev.integrity.wanted = 1,
+		dev.integrity.csum = UL_CSUM_CRC16, dev.batch = UL_NO);
 	REFUSED("recover: a device with zones does not have it", dev.recover = UL_RECOVER_REQUEUE);
 	REFUSED("zone_capacity = 2097152: a multiple of 512 from 512 to 1048576",
 		dev.zones.capacity = 2 << 20);
