@@ -167,7 +167,7 @@ static void a_full_ring_is_no_reason_to_leave_a_leg_out(void **state)
 {
 	struct ul_device dev = tree_device(UL_BACKING_MIRROR);
 	const uint32_t legs = 10, first = tree_grow(&dev, 0, legs, UL_BACKING_STRIPE);
-	struct exercise_model model;
+	struct model model;
 	struct backend *root;
 
 	for (uint32_t i = 0; i < legs * 2; i++) {
@@ -184,7 +184,7 @@ static void a_full_ring_is_no_reason_to_leave_a_leg_out(void **state)
 		tree_slow(root);
 	refusals = 0;
 	refuses = true;
-	exercise_model_open(&model, SIZE, NULL);
+	model_open(&model, SIZE, NULL);
 	log_begin();
 	tree_exercise(root, (struct exercise){ .model = &model, .operations = 200 }, slow);
 	assert_string_equal(log_end(), "");
@@ -192,7 +192,7 @@ static void a_full_ring_is_no_reason_to_leave_a_leg_out(void **state)
 	assert_true(!slow || refusals > 10);
 	for (uint32_t i = 0; i < legs; i++)
 		exercise_compare(root->child[i], &model);
-	exercise_model_close(&model);
+	model_close(&model);
 	backend_close(root);
 }
 
