@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include <errno.h>
 #include <poll.h>
-#include <string.h>
 
 #include "clock.h"
 #include "device_state.h"
 #include "log.h"
+#include "params.h"
 
 enum {
 	LIVED_MS = 10000, /* a server that got so old has worked */
@@ -20,7 +20,7 @@ static int check_same(struct device *d)
 	struct ublk_params params;
 
 	device_fill_params(d, &params);
-	if (memcmp(&params, &d->params, sizeof(params)) == 0 && spec->recover == d->recover &&
+	if (params_same(&params, &d->params) && spec->recover == d->recover &&
 	    spec->threads == d->threads)
 		return 0;
 	log_error("%s: the script describes another device than before (size, block size, limits)",

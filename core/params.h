@@ -29,6 +29,9 @@ int params_zones(struct ul_device *dev, const char *name);
 void params_fill(const struct ul_device *dev, uint32_t max_io, bool discard,
 		 struct ublk_params *params);
 
+/* Do they say the same of a device, whatever kinds they name? */
+bool params_same(const struct ublk_params *a, const struct ublk_params *b);
+
 /*
  * Has the driver `kept` (GET_PARAMS) what it was `asked` for (SET_PARAMS)? 0, or what this kernel
  * lacks is logged after `name`: -EOPNOTSUPP.

@@ -102,6 +102,16 @@ void params_fill(const struct ul_device *dev, uint32_t max_io, bool discard,
 	};
 }
 
+bool params_same(const struct ublk_params *a, const struct ublk_params *b)
+{
+	return memcmp(&a->basic, &b->basic, sizeof(a->basic)) == 0 &&
+	       memcmp(&a->discard, &b->discard, sizeof(a->discard)) == 0 &&
+	       memcmp(&a->zoned, &b->zoned, sizeof(a->zoned)) == 0 &&
+	       memcmp(&a->dma, &b->dma, sizeof(a->dma)) == 0 &&
+	       memcmp(&a->seg, &b->seg, sizeof(a->seg)) == 0 &&
+	       memcmp(&a->integrity, &b->integrity, sizeof(a->integrity)) == 0;
+}
+
 /* The driver takes parameters of a kind that it does not know without a word, and drops them. */
 int params_kept(const struct ublk_params *asked, const struct ublk_params *kept, const char *name)
 {
@@ -117,12 +127,7 @@ int params_kept(const struct ublk_params *asked, const struct ublk_params *kept,
 			  name);
 	if (dropped & (UBLK_PARAM_TYPE_DMA_ALIGN | UBLK_PARAM_TYPE_SEGMENT))
 		return -EOPNOTSUPP;
-	if (dropped || memcmp(&kept->basic, &asked->basic, sizeof(kept->basic)) != 0 ||
-	    memcmp(&kept->discard, &asked->discard, sizeof(kept->discard)) != 0 ||
-	    memcmp(&kept->zoned, &asked->zoned, sizeof(kept->zoned)) != 0 ||
-	    memcmp(&kept->dma, &asked->dma, sizeof(kept->dma)) != 0 ||
-	    memcmp(&kept->seg, &asked->seg, sizeof(kept->seg)) != 0 ||
-	    memcmp(&kept->integrity, &asked->integrity, sizeof(kept->integrity)) != 0) {
+	if (dropped || !params_same(asked, kept)) {
 		log_error("SET_PARAMS: the driver kept other parameters than it was given");
 		return -EPROTO;
 	}

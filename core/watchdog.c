@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "clock.h"
 #include "log.h"
@@ -37,7 +36,8 @@ int watchdog_wait_ms(const struct watchdog *w)
 
 void watchdog_restart(struct watchdog *w)
 {
-	memset(w->queue, 0, w->queues * sizeof(*w->queue));
+	for (unsigned i = 0; i < w->queues; i++)
+		w->queue[i] = (struct watchdog_queue){ 0 };
 }
 
 static bool hangs(struct watchdog_queue *q, const struct stats *stats, uint64_t limit, uint64_t now)

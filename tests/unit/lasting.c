@@ -42,8 +42,8 @@ static void the_next_server_finds_what_the_last_has_left(void **state)
 	second = lasting_open((size_t)3 * PAGE, &old);
 	assert_non_null(second);
 	assert_false(old);
-	strcpy(first, "first");
-	strcpy(second + (ptrdiff_t)2 * PAGE, "second");
+	memcpy(first, "first", 6);
+	memcpy(second + (ptrdiff_t)2 * PAGE, "second", 7);
 	lasting_close(first, 100);
 	lasting_close(second, (size_t)3 * PAGE);
 
@@ -111,7 +111,7 @@ static void without_a_file_nothing_lasts(void **state)
 	lasting_use(NULL, -1);
 	memory = lasting_open((size_t)2 * PAGE, &old);
 	assert_false(old);
-	strcpy(memory, "mine");
+	memcpy(memory, "mine", 5);
 	assert_int_equal(lasting_clear(memory, PAGE), 0);
 	assert_int_equal(memory[0], 0);
 	lasting_close(memory, (size_t)2 * PAGE);
