@@ -8,7 +8,7 @@
 #include "params.h"
 
 enum {
-	LIVED_MS = 10000, /* a server that got so old has worked */
+	LIVED_MS = 1000,  /* a server that got so old has worked */
 	BACKOFF_MS = 100, /* before the second try to recover; twice as long for each more */
 	MOST_TRIES = 7,
 };
@@ -53,7 +53,7 @@ static bool may_try_again(struct device *d)
 {
 	uint64_t now = clock_now();
 
-	if (now - d->started > (uint64_t)LIVED_MS * (CLOCK_SECOND / 1000))
+	if (now > d->started && now - d->started > (uint64_t)LIVED_MS * (CLOCK_SECOND / 1000))
 		d->tries = 0;
 	if (d->tries++ < MOST_TRIES)
 		return true;
@@ -107,4 +107,6 @@ void device_watch(struct device *d)
 	log_error("%s: queue %d: %s does not come back within %.1f s; ending its server", d->node,
 		  queue, d->name, d->link.share->spec.watchdog);
 	child_kill(&d->server, d->node);
+	/* So long it has lived, but not worked: at most, as it was looked at four times in a limit. */
+	d->started += d->watchdog.limit + d->watchdog.limit / 4;
 }

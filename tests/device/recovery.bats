@@ -3,60 +3,14 @@
 # way of recovery, of data in memory, of the script's numbers, and of a server that keeps dying.
 
 load lib
+load recovery
 
 setup() { device_setup; }
-teardown() {
-  [[ -z ${load:-} ]] || has_ended "$load" || kill -KILL "$load"
-  end_waiting
-  device_teardown
-}
-
-# What a failed test has left waits for a server that nobody will start.
-end_waiting() {
-  local id
-  [[ -z ${BATS_TEST_COMPLETED:-} ]] || return 0
-  [[ -z $server ]] || has_ended "$server" || end_device || true
-  for id in $("$program" list --json | jq '.[] | select(.kind == "waiting") | .number'); do
-    "$program" stop "$id"
-  done
-}
-
-has_fail() { since 6.13 || skip "needs a driver with USER_RECOVERY_FAIL_IO"; }
-
-recovered() { [[ $(grep -c 'recovered with a new server' "$server_err") -ge $1 ]]; }
-
-# kill_server COUNT: kill -9 the server and wait until the device has its COUNT-th new one.
-kill_server() {
-  kill -KILL "$(server_process)"
-  wait_until 30 recovered "$1"
-}
+teardown() { recovery_teardown; }
 
 @test "reissue: fio with verify sees no error when servers are killed" {
-  start_device --recover reissue -q 2 ramdisk.lua size=64M
-  fio --name=verify --filename="$device" --allow_file_create=0 --ioengine=io_uring --direct=1 \
-    --rw=randwrite --bs=4k --iodepth=16 --size=16M --verify=crc32c --verify_fatal=1 --time_based \
-    --runtime=8 --output="$BATS_TEST_TMPDIR/fio.json" --output-format=json 3>&- &
-  load=$!
-  wait_until 60 under_load
-  local round
-  for round in 1 2 3; do
-    kill_server "$round"
-    has_ended "$load" && break
-  done
-  wait "$load"
-  [[ $(jq '[.jobs[].error] | add' "$BATS_TEST_TMPDIR/fio.json") -eq 0 ]]
-  end_device
+  killed_under_verify 3
 }
-
-# A device on which each read of sector 8 has the script do something that its server dies of.
-deadly() { # WAY LUA
-  script "return { size = '8M', recover = '$1', watchdog = 1, read = function(sector)
-    if sector == 8 then $2 end
-  end }"
-  start_device "$script"
-}
-
-read_at_8() { dd if="$device" of=/dev/null bs=4k skip=1 count=1 iflag=direct status=none; }
 
 @test "a script that never comes back is told with its request, and ended by the watchdog" {
   script 'return { size = "8M", watchdog = 1, read = function(sector)
