@@ -127,6 +127,9 @@ static int open_store(struct cow *cow, bool read_only, const char *name)
 
 	if (ret == 0 && memcmp(page, magic, sizeof(magic)) == 0) {
 		ret = take_up(cow, (const struct cow_header *)page, name);
+	} else if (ret == 0 && is_zero(page) && cow->taken_over && !read_only) {
+		log_error("ublk.cow: %s is not the store that the last server had", name);
+		ret = -EINVAL;
 	} else if (ret == 0 && is_zero(page)) {
 		ret = read_only ? 0 : begin_store(cow, (struct cow_header *)page);
 	} else if (ret == 0) {

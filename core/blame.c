@@ -34,16 +34,18 @@ static void on_crash(int signal)
 {
 	char text[128];
 
-	if (!served)
-		return;
-	blame_text(served, text, sizeof(text));
-	log_error("queue %u: signal %d (%s) at %s", served->queue, signal, strsignal(signal), text);
+	if (served) {
+		blame_text(served, text, sizeof(text));
+		log_error("queue %u: signal %d (%s) at %s", served->queue, signal,
+			  strsignal(signal), text);
+	}
+	(void)raise(signal); /* by default now: also when nothing faults again */
 }
 
 void blame_crashes(const struct ul_queue *queue, void *stack)
 {
 	static const int signals[] = { SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT };
-	/* After it the fault happens again, and has its way: a core, and the status. */
+	/* After it the signal has its way: a core, and the status. */
 	struct sigaction action = { .sa_handler = on_crash, .sa_flags = SA_ONSTACK | SA_RESETHAND };
 	const stack_t other = { .ss_sp = stack, .ss_size = BLAME_STACK };
 

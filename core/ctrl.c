@@ -26,6 +26,7 @@ int ctrl_get_features(struct ctrl *c, uint64_t *mask)
 				      .len = UBLK_FEATURES_LEN,
 				      .timeout_ms = TIMEOUT_MS,
 				      .interrupt_fd = -1,
+				      .peer_fd = -1,
 			      });
 
 	if (ret == -EOPNOTSUPP || ret == -EINVAL) {
@@ -70,6 +71,7 @@ int ctrl_add(struct ctrl *c, struct ublksrv_ctrl_dev_info *info)
 				  .len = sizeof(c->info),
 				  .timeout_ms = TIMEOUT_MS,
 				  .interrupt_fd = -1,
+				  .peer_fd = -1,
 			  });
 	if (ret < 0) {
 		explain_add(-ret, info->dev_id);
@@ -94,6 +96,7 @@ int ctrl_get_info(struct ctrl *c, uint32_t id, struct ublksrv_ctrl_dev_info *inf
 				  .path_len = sizeof(c->info2.path),
 				  .timeout_ms = TIMEOUT_MS,
 				  .interrupt_fd = -1,
+				  .peer_fd = -1,
 			  });
 	if (ret < 0) {
 		if (ret != -ENODEV)
@@ -116,6 +119,7 @@ int ctrl_set_params(struct ctrl *c, uint32_t id, const struct ublk_params *param
 					  .len = sizeof(c->params),
 					  .timeout_ms = TIMEOUT_MS,
 					  .interrupt_fd = -1,
+					  .peer_fd = -1,
 				  });
 }
 
@@ -133,6 +137,7 @@ int ctrl_get_params(struct ctrl *c, uint32_t id, struct ublk_params *params)
 					 .len = sizeof(c->params),
 					 .timeout_ms = TIMEOUT_MS,
 					 .interrupt_fd = -1,
+					 .peer_fd = -1,
 				 });
 	if (ret == 0)
 		*params = c->params;
@@ -153,6 +158,7 @@ int ctrl_get_affinity(struct ctrl *c, uint32_t id, unsigned queue, cpu_set_t *cp
 					 .data = queue,
 					 .timeout_ms = TIMEOUT_MS,
 					 .interrupt_fd = -1,
+					 .peer_fd = -1,
 				 });
 	if (ret == 0)
 		*cpus = c->cpus;
@@ -168,6 +174,7 @@ int ctrl_start(struct ctrl *c, uint32_t id, int pid, int interrupt_fd)
 					  .data = (uint64_t)pid,
 					  .timeout_ms = START_TIMEOUT_MS,
 					  .interrupt_fd = interrupt_fd,
+					  .peer_fd = -1,
 				  });
 }
 
@@ -177,10 +184,11 @@ int ctrl_start_recovery(struct ctrl *c, uint32_t id, int interrupt_fd)
 		.name = "START_USER_RECOVERY",
 		.op = UBLK_U_CMD_START_USER_RECOVERY,
 		.id = id,
-		.timeout_ms = TIMEOUT_MS,
+		.timeout_ms = START_TIMEOUT_MS,
 		.interrupt_fd = interrupt_fd,
+		.peer_fd = -1,
 	};
-	int64_t deadline = ctrl_now_ms() + TIMEOUT_MS;
+	int64_t deadline = ctrl_now_ms() + START_TIMEOUT_MS;
 	int ret;
 
 	/* EBUSY until the kernel has taken apart all that the old server had. */
@@ -192,15 +200,16 @@ int ctrl_start_recovery(struct ctrl *c, uint32_t id, int interrupt_fd)
 	return ret;
 }
 
-int ctrl_end_recovery(struct ctrl *c, uint32_t id, int pid, int interrupt_fd)
+int ctrl_end_recovery(struct ctrl *c, uint32_t id, int pid, int interrupt_fd, int peer_fd)
 {
 	return ctrl_run_logged(c, &(struct ctrl_command){
 					  .name = "END_USER_RECOVERY",
 					  .op = UBLK_U_CMD_END_USER_RECOVERY,
 					  .id = id,
 					  .data = (uint64_t)pid,
-					  .timeout_ms = START_TIMEOUT_MS,
+					  .timeout_ms = TIMEOUT_MS,
 					  .interrupt_fd = interrupt_fd,
+					  .peer_fd = peer_fd,
 				  });
 }
 
@@ -212,6 +221,7 @@ int ctrl_stop(struct ctrl *c, uint32_t id, int timeout_ms)
 				      .id = id,
 				      .timeout_ms = timeout_ms,
 				      .interrupt_fd = -1,
+				      .peer_fd = -1,
 			      });
 
 	if (ret == -ENODEV) /* somebody else has deleted it */
@@ -229,6 +239,7 @@ int ctrl_try_stop(struct ctrl *c, uint32_t id, int timeout_ms)
 				      .id = id,
 				      .timeout_ms = timeout_ms,
 				      .interrupt_fd = -1,
+				      .peer_fd = -1,
 			      });
 
 	if (ret < 0 && ret != -EBUSY)
@@ -253,6 +264,7 @@ int ctrl_delete(struct ctrl *c, uint32_t id)
 				      .id = id,
 				      .timeout_ms = TIMEOUT_MS,
 				      .interrupt_fd = -1,
+				      .peer_fd = -1,
 			      });
 
 	if (ret == -EINTR) {

@@ -41,12 +41,16 @@ int ctrl_start(struct ctrl *ctrl, uint32_t id, int pid, int interrupt_fd);
 
 /*
  * A device whose server has died is to get a new one: the old one's files are closed. Tries again
- * for some seconds, as that takes its time; -ECANCELED as above.
+ * for a minute, as that takes its time: Linux 6.12 waits for the time limit of requests when the
+ * server had all tags of a queue. -ECANCELED as above.
  */
 int ctrl_start_recovery(struct ctrl *ctrl, uint32_t id, int interrupt_fd);
 
-/* The new server, process `pid`, has fetched every tag: go on. As ctrl_start otherwise. */
-int ctrl_end_recovery(struct ctrl *ctrl, uint32_t id, int pid, int interrupt_fd);
+/*
+ * The new server, process `pid`, has fetched every tag: go on. As ctrl_start otherwise; -EPIPE, not
+ * logged, when `peer_fd` hung up: it has died, and the driver would wait for the next.
+ */
+int ctrl_end_recovery(struct ctrl *ctrl, uint32_t id, int pid, int interrupt_fd, int peer_fd);
 
 /*
  * Take the disk away and end every fetch command. The driver waits for all

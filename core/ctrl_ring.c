@@ -66,9 +66,10 @@ static bool take_answer(struct ctrl *c, int *res)
 
 static int await(struct ctrl *c, const struct ctrl_command *cmd, int64_t deadline)
 {
-	struct pollfd fds[2] = {
+	struct pollfd fds[] = {
 		{ .fd = c->ring.ring_fd, .events = POLLIN },
 		{ .fd = cmd->interrupt_fd, .events = POLLIN },
+		{ .fd = cmd->peer_fd }, /* a hang-up is told without being asked for */
 	};
 	int res;
 
@@ -77,10 +78,12 @@ static int await(struct ctrl *c, const struct ctrl_command *cmd, int64_t deadlin
 
 		if (left <= 0)
 			return -ETIMEDOUT;
-		if (poll(fds, 2, (int)left) < 0 && errno != EINTR)
+		if (poll(fds, 3, (int)left) < 0 && errno != EINTR)
 			return -errno;
 		if (fds[1].revents)
 			return -ECANCELED;
+		if (fds[2].revents)
+			return -EPIPE;
 	}
 	return res;
 }
@@ -105,7 +108,7 @@ int ctrl_run_logged(struct ctrl *c, const struct ctrl_command *cmd)
 	if (ret == -ETIMEDOUT)
 		log_error("%s: the ublk driver did not answer within %d s", cmd->name,
 			  cmd->timeout_ms / 1000);
-	else if (ret < 0 && ret != -ECANCELED)
+	else if (ret < 0 && ret != -ECANCELED && ret != -EPIPE)
 		log_error("%s: the ublk driver refused: %s", cmd->name, strerror(-ret));
 	return ret;
 }

@@ -36,16 +36,18 @@ struct ctrl_command {
 	uint64_t data;
 	int timeout_ms;
 	int interrupt_fd; /* -1: none */
+	int peer_fd;	  /* likewise: a socket; what hangs up there makes the answer worthless */
 };
 
 /* CLOCK_MONOTONIC in ms. */
 int64_t ctrl_now_ms(void);
 
 /*
- * The driver's answer to `cmd`, or -ETIMEDOUT, or -ECANCELED when its interrupt_fd became readable
- * first: then it stays in flight. One that a signal interrupted is sent again within its deadline.
+ * The driver's answer to `cmd`, or -ETIMEDOUT, -ECANCELED when its interrupt_fd became readable, or
+ * -EPIPE when its peer_fd hung up: then it stays in flight. One that a signal interrupted is sent
+ * again within its deadline.
  */
 int ctrl_run(struct ctrl *ctrl, const struct ctrl_command *cmd);
 
-/* The same, and what is wrong is logged, but for -ECANCELED. */
+/* The same, and what is wrong is logged, but for -ECANCELED and -EPIPE. */
 int ctrl_run_logged(struct ctrl *ctrl, const struct ctrl_command *cmd);

@@ -28,9 +28,6 @@
 #include "recovery.h"
 #include "split.h"
 
-/* Seconds. */
-static const double WATCHDOG_GRACE = 0.5;
-
 enum {
 	NODE_WAIT_MS = 3000, /* devtmpfs and udev */
 	STOP_MS = 10000,     /* for requests in flight and the page cache's last writes */
@@ -65,6 +62,7 @@ static int add(struct device *d, int32_t id)
 	if (ret)
 		return ret;
 	d->added = true;
+	d->offered = offered;
 	d->recover = spec->recover;
 	d->servers = 1;
 	d->started = clock_now();
@@ -119,9 +117,7 @@ static int share_queues(struct device *d)
 	d->link.share->info = d->info;
 	d->queues = n;
 	d->threads = threads;
-	/* Later than the server's own, which tells what its script is at. */
-	ret = watchdog_open(&d->watchdog, spec->watchdog < 0 ? -1 : spec->watchdog + WATCHDOG_GRACE,
-			    n);
+	ret = device_open_watchdog(d);
 	for (unsigned q = 0; ret == 0 && q < n; q++) {
 		struct split split = split_of(q, threads);
 		cpu_set_t cpus;
@@ -210,7 +206,8 @@ int device_start(struct device *d, int interrupt_fd)
 	ret = ctrl_get_info(d->ctrl, d->info.dev_id, &now);
 	if (ret)
 		return ret;
-	if (now.state != UBLK_S_DEV_LIVE) {
+	/* A server that has died since is replaced. */
+	if (now.state != UBLK_S_DEV_LIVE && (!d->recover || now.state == UBLK_S_DEV_DEAD)) {
 		log_error("START_DEV: device %u is not live (state %u)", now.dev_id, now.state);
 		return -EIO;
 	}

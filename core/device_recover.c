@@ -7,6 +7,9 @@
 #include "log.h"
 #include "params.h"
 
+/* Seconds. */
+static const double WATCHDOG_GRACE = 0.5;
+
 enum {
 	LIVED_MS = 1000,  /* a server that got so old has worked */
 	BACKOFF_MS = 100, /* before the second try to recover; twice as long for each more */
@@ -28,10 +31,30 @@ static int check_same(struct device *d)
 	return -EINVAL;
 }
 
+/*
+ * Once for each server that the driver has seen. Linux 6.12 refuses a second time, and where a
+ * server has died before it had fetched all its tags it follows a null pointer.
+ */
+static int prepare(struct device *d, int interrupt_fd)
+{
+	int ret = 0;
+
+	if (d->torn && !(d->offered & UBLK_F_PER_IO_DAEMON)) {
+		log_error("%s: a new server has died while it took the device over, which this "
+			  "kernel's ublk driver does not bear (Linux 6.16 does)",
+			  d->node);
+		return -ENOTRECOVERABLE;
+	}
+	if (!d->prepared)
+		ret = ctrl_start_recovery(d->ctrl, d->info.dev_id, interrupt_fd);
+	d->prepared = ret == 0;
+	return ret;
+}
+
 /* One try to give the device a new server. */
 static int replace_server(struct device *d, int interrupt_fd)
 {
-	int ret = ctrl_start_recovery(d->ctrl, d->info.dev_id, interrupt_fd);
+	int ret = prepare(d, interrupt_fd);
 
 	if (ret == 0)
 		ret = child_start(&d->server, &d->link, &d->config, d->name);
@@ -40,11 +63,14 @@ static int replace_server(struct device *d, int interrupt_fd)
 	if (ret == 0)
 		ret = check_same(d);
 	if (ret == 0) {
+		d->prepared = false;
 		link_send(&d->link, 0);
 		ret = child_hear(&d->server, interrupt_fd);
+		d->torn = ret != 0;
 	}
 	if (ret == 0)
-		ret = ctrl_end_recovery(d->ctrl, d->info.dev_id, d->server.pid, interrupt_fd);
+		ret = ctrl_end_recovery(d->ctrl, d->info.dev_id, d->server.pid, interrupt_fd,
+					d->link.fd);
 	return ret;
 }
 
@@ -71,11 +97,28 @@ static int back_off(const struct device *d, int interrupt_fd)
 	return 0;
 }
 
+/* Somebody else has stopped or deleted it: the end of its server was the end of its queues. */
+static bool is_stopped(struct device *d)
+{
+	struct ublksrv_ctrl_dev_info now;
+	int ret = ctrl_get_info(d->ctrl, d->info.dev_id, &now);
+
+	return ret == -ENODEV || (ret == 0 && now.state == UBLK_S_DEV_DEAD);
+}
+
+/* Another try would not help, or is not wanted. */
+static bool is_final(int error)
+{
+	return error == -ECANCELED || error == -ETIMEDOUT || error == -ENOTRECOVERABLE;
+}
+
 int device_recover(struct device *d, int interrupt_fd)
 {
-	int ret = d->recover ? -EIO : -EOPNOTSUPP;
+	int ret = -EIO;
 
-	while (d->recover && ret && ret != -ECANCELED && may_try_again(d)) {
+	if (!d->recover || is_stopped(d))
+		return -EOPNOTSUPP;
+	while (ret && !is_final(ret) && may_try_again(d)) {
 		child_kill(&d->server, d->node); /* it may have ended in parts only */
 		(void)child_judge(&d->server);
 		ret = back_off(d, interrupt_fd);
@@ -88,9 +131,19 @@ int device_recover(struct device *d, int interrupt_fd)
 		return ret;
 	}
 	d->servers++;
-	watchdog_restart(&d->watchdog);
+	watchdog_close(&d->watchdog);
+	(void)device_open_watchdog(
+		d); /* of the script as it is now; without memory there is none */
 	log_warn("%s: recovered with a new server, process %d", d->node, d->server.pid);
 	return 0;
+}
+
+/* Later than the server's own, which tells what its script is at. */
+int device_open_watchdog(struct device *d)
+{
+	double limit = d->link.share->spec.watchdog;
+
+	return watchdog_open(&d->watchdog, limit < 0 ? -1 : limit + WATCHDOG_GRACE, d->queues);
 }
 
 int device_watch_ms(const struct device *d)
@@ -107,6 +160,6 @@ void device_watch(struct device *d)
 	log_error("%s: queue %d: %s does not come back within %.1f s; ending its server", d->node,
 		  queue, d->name, d->link.share->spec.watchdog);
 	child_kill(&d->server, d->node);
-	/* So long it has lived, but not worked: at most, as it was looked at four times in a limit. */
+	/* So long it has lived but not worked, at most: it was looked at four times in a limit. */
 	d->started += d->watchdog.limit + d->watchdog.limit / 4;
 }

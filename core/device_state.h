@@ -20,6 +20,9 @@ struct device {
 	struct ublk_params params;	   /* that it was given */
 	int32_t recover;		   /* enum ul_recover */
 	unsigned tries;			   /* to recover it, since a server has lived for long */
+	bool prepared;			   /* the driver is, for another server */
+	bool torn;			   /* the last one died in the midst of its FETCHes */
+	uint64_t offered;		   /* by the driver: UBLK_F_* */
 	unsigned servers;		   /* that it has had */
 	uint64_t started;		   /* the newest server, by the clock */
 	bool added;
@@ -29,6 +32,9 @@ struct device {
 	const struct stats **stats; /* of each queue, for the report */
 	struct watchdog watchdog;
 };
+
+/* 0 or -ENOMEM, logged. */
+int device_open_watchdog(struct device *device);
 
 /* The parameters of what its server has loaded, as the driver gets them. */
 void device_fill_params(const struct device *device, struct ublk_params *params);

@@ -52,10 +52,10 @@ static int tags_fetch(struct queue *q)
 		if (ret < 0)
 			return ret;
 	}
-	/* No request can come before START_DEV: any completion is a refusal. */
+	/* Before START_DEV a completion is a refusal; a device's next server may get requests. */
 	io_uring_for_each_cqe(&q->ring, head, cqe) {
-		if (kind_of(cqe) == KIND_TAG)
-			return cqe->res < 0 ? cqe->res : -EPROTO;
+		if (kind_of(cqe) == KIND_TAG && cqe->res < 0)
+			return cqe->res;
 	}
 	return 0;
 }

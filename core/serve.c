@@ -80,6 +80,8 @@ static bool server_died(struct session *s)
 		operate_new_server(s->operate);
 		return false;
 	}
+	if (ret != -ECANCELED && ret != -EOPNOTSUPP)
+		s->status = s->status ? s->status : EXIT_FAILED;
 	if (ret != -ECANCELED) /* what has interrupted it is looked at next */
 		end_command(s, SIGTERM);
 	return ret != -ECANCELED;

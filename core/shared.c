@@ -26,9 +26,10 @@ static struct ul_shared *find_or_add(const char *name, double initial)
 			return &table->cells[i];
 	if (table->used == UL_SHARED || strlen(name) >= UL_NAME)
 		return NULL;
-	cell = &table->cells[table->used++];
+	cell = &table->cells[table->used];
 	memcpy(cell->name, name, strlen(name) + 1);
 	atomic_store(&cell->value, (int64_t)initial);
+	table->used++; /* last: a server that is killed leaves no half of one */
 	return cell;
 }
 

@@ -34,12 +34,6 @@ int watchdog_wait_ms(const struct watchdog *w)
 	return w->limit ? (int)(w->limit / 4 / (CLOCK_SECOND / 1000)) + 1 : -1;
 }
 
-void watchdog_restart(struct watchdog *w)
-{
-	for (unsigned i = 0; i < w->queues; i++)
-		w->queue[i] = (struct watchdog_queue){ 0 };
-}
-
 static bool hangs(struct watchdog_queue *q, const struct stats *stats, uint64_t limit, uint64_t now)
 {
 	if (!atomic_load(&stats->busy) || !q->since || q->rounds != stats->rounds) {

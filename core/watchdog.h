@@ -30,8 +30,5 @@ void watchdog_close(struct watchdog *watchdog);
 /* How long poll may wait before the next look; -1: for ever. */
 int watchdog_wait_ms(const struct watchdog *watchdog);
 
-/* The queues begin anew: they are another server's. */
-void watchdog_restart(struct watchdog *watchdog);
-
 /* A queue that has been in one round for longer than the limit; each is told once. -1: none. */
 int watchdog_look(struct watchdog *watchdog, const struct stats *const *queues);

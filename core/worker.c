@@ -176,6 +176,7 @@ int worker_start(struct worker *w, const struct worker_config *config)
 
 	memset(w, 0, sizeof(*w));
 	w->config = *config;
+	atomic_store(&config->stats->busy, false); /* a server that hung has left it so */
 	sem_init(&w->ready, 0, 0);
 	ret = start_thread(w);
 	if (ret) {

@@ -63,12 +63,12 @@ killed_under_verify() {
   end_device
 }
 
-# deadly WAY LUA: a device on which each read of sector 8 does what its server dies of.
+# deadly WAY LUA: a device on which each read of sector 4096 does what its server dies of.
 deadly() {
   script "return { size = '8M', recover = '$1', watchdog = 1, read = function(sector)
-    if sector == 8 then $2 end
+    if sector == 4096 then $2 end
   end }"
   start_device "$script"
 }
 
-read_at_8() { dd if="$device" of=/dev/null bs=4k skip=1 count=1 iflag=direct status=none; }
+read_at_4096() { dd if="$device" of=/dev/null bs=4k skip=512 count=1 iflag=direct status=none; }

@@ -14,12 +14,12 @@ teardown() { recovery_teardown; }
 
 @test "a script that never comes back is told with its request, and ended by the watchdog" {
   script 'return { size = "8M", watchdog = 1, read = function(sector)
-    while sector == 8 do end
+    while sector == 4096 do end
   end }'
   start_device "$script"
-  run ! read_at_8
+  run ! read_at_4096
   wait_until 20 has_ended "$server"
-  grep -q 'queue 0: the script does not come back from a read of 4096 bytes at sector 8' \
+  grep -q 'queue 0: the script does not come back from a read of 4096 bytes at sector 4096' \
     "$server_err"
   grep -q 'queue 0: script.lua does not come back within 1.0 s; ending its server' "$server_err"
   run -1 wait "$server"
@@ -28,9 +28,9 @@ teardown() { recovery_teardown; }
 
 @test "a crash tells the request that it came of" {
   deadly requeue 'require("ffi").cast("int *", 0)[0] = 1'
-  run ! read_at_8
+  run ! read_at_4096
   wait_until 20 recovered 1
-  grep -q 'queue 0: signal 11 (Segmentation fault) at a read of 4096 bytes at sector 8' \
+  grep -q 'queue 0: signal 11 (Segmentation fault) at a read of 4096 bytes at sector 4096' \
     "$server_err"
   dd if="$device" of=/dev/null bs=4k count=1 iflag=direct status=none
   end_device
@@ -38,7 +38,7 @@ teardown() { recovery_teardown; }
 
 @test "requeue: the request that a script hangs on fails, and the device goes on" {
   deadly requeue 'while true do end'
-  run ! read_at_8
+  run ! read_at_4096
   wait_until 20 recovered 1
   dd if="$device" of=/dev/null bs=4k count=1 iflag=direct status=none
   end_device
@@ -46,7 +46,7 @@ teardown() { recovery_teardown; }
 
 @test "reissue: a request that each server dies of ends the device" {
   deadly reissue 'require("ffi").cast("int *", 0)[0] = 1'
-  run ! read_at_8
+  run ! read_at_4096
   wait_until 60 has_ended "$server"
   grep -q '8 servers in turn have died; giving it up' "$server_err"
   run -1 wait "$server"
@@ -54,7 +54,7 @@ teardown() { recovery_teardown; }
 }
 
 # slow_to_come WAY: a device whose first server is there at once, and a later one when there is a
-# file go. A read of sector 8 waits, with the first.
+# file go. A read of sector 4096 waits, with the first.
 slow_to_come() {
   script "
     local life = ublk.shared { servers = 0 }
@@ -62,7 +62,7 @@ slow_to_come() {
     ublk.counter 'servers':add()
     while number > 1 and not io.open '$BATS_TEST_TMPDIR/go' do end
     return { size = '8M', recover = '$1', read = function(sector)
-      if sector == 8 and number == 1 then ublk.hold 'first' end
+      if sector == 4096 and number == 1 then ublk.hold 'first' end
     end }"
   start_device --stats "$BATS_TEST_TMPDIR/stats" "$script"
 }
@@ -74,7 +74,7 @@ waits_for_io() { [[ $(ps -o stat= --ppid "$1") == D* ]]; }
 
 # held_and_killed: a read that the server holds, in the background as $held; then it is killed.
 held_and_killed() {
-  read_at 1 3>&- &
+  read_at 512 3>&- &
   held=$!
   wait_until 10 in_flight "$device"
   kill -KILL "$(server_process)"
@@ -162,6 +162,43 @@ connected() { [[ $(grep -c "/run/ublk-lua/$1.sock" /proc/net/unix) -ge 2 ]]; }
   kill -KILL "$(server_process)"
   wait_until 60 has_ended "$server"
   grep -q 'the script describes another device than before' "$server_err"
+  run -1 wait "$server"
+  server=''
+}
+
+@test "after one that hung the next server may be idle for longer than the watchdog's limit" {
+  deadly requeue 'while true do end'
+  run ! read_at_4096
+  wait_until 20 recovered 1
+  sleep 3 # nothing is waited for: nothing may happen
+  "$program" info "${device#/dev/ublkb}" --json | jq -e '.servers == 2'
+  end_device
+}
+
+@test "a script that does not load for the next server is tried again" {
+  script "
+    local number = (ublk.shared { n = 0 }):add 'n'
+    if number == 2 or number == 3 then error 'not yet' end
+    return { size = '8M', recover = 'requeue' }"
+  start_device "$script"
+  kill -KILL "$(server_process)"
+  wait_until 30 recovered 1
+  [[ $(grep -c 'not yet' "$server_err") -eq 2 ]]
+  dd if=/dev/zero of="$device" bs=4k count=1 oflag=direct status=none
+  end_device
+}
+
+@test "a cow is not recovered over a store that is not the last server's" {
+  truncate -s 8M "$BATS_TEST_TMPDIR/base"
+  script "
+    local number = (ublk.shared { n = 0 }):add 'n'
+    return { recover = 'reissue', backing = ublk.cow(ublk.file '$BATS_TEST_TMPDIR/base',
+      { store = ublk.file('$BATS_TEST_TMPDIR/store' .. number) }) }"
+  start_device "$script"
+  dd if=/dev/zero of="$device" bs=64k count=2 oflag=direct status=none
+  kill -KILL "$(server_process)"
+  wait_until 60 has_ended "$server"
+  grep -q 'store2.* is not the store that the last server had' "$server_err"
   run -1 wait "$server"
   server=''
 }

@@ -47,7 +47,7 @@ killed_under_errors() {
   for what in 'while true do end' 'require("ffi").cast("int *", 0)[0] = 1'; do
     deadly requeue "$what"
     for ((i = 1; i <= rounds / 4; i++)); do
-      run ! read_at_8
+      run ! read_at_4096
       wait_until 30 recovered "$i"
       dd if="$device" of=/dev/null bs=4k count=1 iflag=direct status=none
       sleep 2 # as old as a server that has worked

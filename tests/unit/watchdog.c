@@ -70,15 +70,6 @@ static void rounds_that_go_on_are_not_hanging(void **state)
 	assert_int_equal(look_after(2.1), 0);
 }
 
-static void a_new_server_begins_anew(void **state)
-{
-	atomic_store(&one.busy, true);
-	assert_int_equal(look_after(0), -1);
-	watchdog_restart(&dog);
-	assert_int_equal(look_after(3), -1);
-	assert_int_equal(look_after(3), 0);
-}
-
 static void below_zero_it_sleeps(void **state)
 {
 	struct watchdog asleep;
@@ -89,7 +80,6 @@ static void below_zero_it_sleeps(void **state)
 	assert_int_equal(watchdog_look(&asleep, both), -1);
 	time_now += 1000ULL * CLOCK_SECOND;
 	assert_int_equal(watchdog_look(&asleep, both), -1);
-	watchdog_restart(&asleep);
 	watchdog_close(&asleep);
 	assert_in_range(watchdog_wait_ms(&dog), 1, 1000);
 }
@@ -100,7 +90,6 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_round_that_does_not_end_is_told_once, begin, end),
 		cmocka_unit_test_setup_teardown(waiting_is_not_hanging, begin, end),
 		cmocka_unit_test_setup_teardown(rounds_that_go_on_are_not_hanging, begin, end),
-		cmocka_unit_test_setup_teardown(a_new_server_begins_anew, begin, end),
 		cmocka_unit_test_setup_teardown(below_zero_it_sleeps, begin, end),
 	};
 
