@@ -104,6 +104,13 @@ static bool is_alive(int pid)
 	return pid > 0 && (kill(pid, 0) == 0 || errno == EPERM);
 }
 
+/* One that is live without a server is about to wait, if it is to be recovered at all. */
+static bool waits(const struct ublksrv_ctrl_dev_info *info)
+{
+	return info->state == UBLK_S_DEV_QUIESCED || info->state == UBLK_S_DEV_FAIL_IO ||
+	       (info->state == UBLK_S_DEV_LIVE && info->flags & UBLK_F_USER_RECOVERY);
+}
+
 static void judge_driver(struct found *f)
 {
 	f->server = f->info.state == UBLK_S_DEV_LIVE && is_alive(f->info.ublksrv_pid)
@@ -112,7 +119,7 @@ static void judge_driver(struct found *f)
 	/* One whose I/O waits for its next server, or fails until it comes, is not given up. */
 	if (f->server)
 		f->kind = DEVICE_OTHER;
-	else if (f->info.state == UBLK_S_DEV_QUIESCED || f->info.state == UBLK_S_DEV_FAIL_IO)
+	else if (waits(&f->info))
 		f->kind = DEVICE_WAITING;
 	else
 		f->kind = is_new(f->id) ? DEVICE_STARTING : DEVICE_ORPHAN;
