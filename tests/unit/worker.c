@@ -54,6 +54,8 @@ static cpu_set_t one_cpu(void)
 	return all;
 }
 
+static struct stats stats;
+
 static void memory_is_taken_on_the_queues_thread_and_cpus(void **state)
 {
 	struct backend backend = { 0 };
@@ -65,6 +67,7 @@ static void memory_is_taken_on_the_queues_thread_and_cpus(void **state)
 			   .wake_fd = -1 },
 		.cpus = one_cpu(),
 		.backend = &backend,
+		.stats = &stats,
 		.stop_fd = -1,
 		.ended_fd = -1,
 	};
@@ -85,7 +88,6 @@ static struct transport fake;
 static bool is_fake;
 static int wake_fd;
 static char order[32];
-static struct stats stats;
 
 static int fake_reap(struct transport *t, uint64_t deadline)
 {
