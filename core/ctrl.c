@@ -16,19 +16,27 @@ enum {
 	AFFINITY_BYTES = sizeof(cpu_set_t),
 };
 
+/* One without data, that only the usual time limit ends. */
+static struct ctrl_command command(const char *name, uint32_t op, uint32_t id)
+{
+	return (struct ctrl_command){
+		.name = name,
+		.op = op,
+		.id = id,
+		.timeout_ms = TIMEOUT_MS,
+		.interrupt_fd = -1,
+		.peer_fd = -1,
+	};
+}
+
 int ctrl_get_features(struct ctrl *c, uint64_t *mask)
 {
-	int ret = ctrl_run(c, &(struct ctrl_command){
-				      .name = "GET_FEATURES",
-				      .op = UBLK_U_CMD_GET_FEATURES,
-				      .id = (uint32_t)-1,
-				      .addr = &c->features,
-				      .len = UBLK_FEATURES_LEN,
-				      .timeout_ms = TIMEOUT_MS,
-				      .interrupt_fd = -1,
-				      .peer_fd = -1,
-			      });
+	struct ctrl_command cmd = command("GET_FEATURES", UBLK_U_CMD_GET_FEATURES, (uint32_t)-1);
+	int ret;
 
+	cmd.addr = &c->features;
+	cmd.len = UBLK_FEATURES_LEN;
+	ret = ctrl_run(c, &cmd);
 	if (ret == -EOPNOTSUPP || ret == -EINVAL) {
 		*mask = 0;
 		return 0;
@@ -60,19 +68,13 @@ static void explain_add(int err, uint32_t id)
 
 int ctrl_add(struct ctrl *c, struct ublksrv_ctrl_dev_info *info)
 {
+	struct ctrl_command cmd = command("ADD_DEV", UBLK_U_CMD_ADD_DEV, info->dev_id);
 	int ret;
 
 	c->info = *info;
-	ret = ctrl_run(c, &(struct ctrl_command){
-				  .name = "ADD_DEV",
-				  .op = UBLK_U_CMD_ADD_DEV,
-				  .id = info->dev_id,
-				  .addr = &c->info,
-				  .len = sizeof(c->info),
-				  .timeout_ms = TIMEOUT_MS,
-				  .interrupt_fd = -1,
-				  .peer_fd = -1,
-			  });
+	cmd.addr = &c->info;
+	cmd.len = sizeof(c->info);
+	ret = ctrl_run(c, &cmd);
 	if (ret < 0) {
 		explain_add(-ret, info->dev_id);
 		return ret;
@@ -83,21 +85,15 @@ int ctrl_add(struct ctrl *c, struct ublksrv_ctrl_dev_info *info)
 
 int ctrl_get_info(struct ctrl *c, uint32_t id, struct ublksrv_ctrl_dev_info *info)
 {
+	struct ctrl_command cmd = command("GET_DEV_INFO2", UBLK_U_CMD_GET_DEV_INFO2, id);
 	int ret;
 
 	memset(&c->info2, 0, sizeof(c->info2));
 	snprintf(c->info2.path, sizeof(c->info2.path), "/dev/ublkc%u", id);
-	ret = ctrl_run(c, &(struct ctrl_command){
-				  .name = "GET_DEV_INFO2",
-				  .op = UBLK_U_CMD_GET_DEV_INFO2,
-				  .id = id,
-				  .addr = &c->info2,
-				  .len = sizeof(c->info2),
-				  .path_len = sizeof(c->info2.path),
-				  .timeout_ms = TIMEOUT_MS,
-				  .interrupt_fd = -1,
-				  .peer_fd = -1,
-			  });
+	cmd.addr = &c->info2;
+	cmd.len = sizeof(c->info2);
+	cmd.path_len = sizeof(c->info2.path);
+	ret = ctrl_run(c, &cmd);
 	if (ret < 0) {
 		if (ret != -ENODEV)
 			log_error("GET_DEV_INFO2: %s", strerror(-ret));
@@ -109,36 +105,25 @@ int ctrl_get_info(struct ctrl *c, uint32_t id, struct ublksrv_ctrl_dev_info *inf
 
 int ctrl_set_params(struct ctrl *c, uint32_t id, const struct ublk_params *params)
 {
+	struct ctrl_command cmd = command("SET_PARAMS", UBLK_U_CMD_SET_PARAMS, id);
+
 	c->params = *params;
 	c->params.len = sizeof(c->params);
-	return ctrl_run_logged(c, &(struct ctrl_command){
-					  .name = "SET_PARAMS",
-					  .op = UBLK_U_CMD_SET_PARAMS,
-					  .id = id,
-					  .addr = &c->params,
-					  .len = sizeof(c->params),
-					  .timeout_ms = TIMEOUT_MS,
-					  .interrupt_fd = -1,
-					  .peer_fd = -1,
-				  });
+	cmd.addr = &c->params;
+	cmd.len = sizeof(c->params);
+	return ctrl_run_logged(c, &cmd);
 }
 
 int ctrl_get_params(struct ctrl *c, uint32_t id, struct ublk_params *params)
 {
+	struct ctrl_command cmd = command("GET_PARAMS", UBLK_U_CMD_GET_PARAMS, id);
 	int ret;
 
 	memset(&c->params, 0, sizeof(c->params));
 	c->params.len = sizeof(c->params);
-	ret = ctrl_run_logged(c, &(struct ctrl_command){
-					 .name = "GET_PARAMS",
-					 .op = UBLK_U_CMD_GET_PARAMS,
-					 .id = id,
-					 .addr = &c->params,
-					 .len = sizeof(c->params),
-					 .timeout_ms = TIMEOUT_MS,
-					 .interrupt_fd = -1,
-					 .peer_fd = -1,
-				 });
+	cmd.addr = &c->params;
+	cmd.len = sizeof(c->params);
+	ret = ctrl_run_logged(c, &cmd);
 	if (ret == 0)
 		*params = c->params;
 	return ret;
@@ -146,20 +131,14 @@ int ctrl_get_params(struct ctrl *c, uint32_t id, struct ublk_params *params)
 
 int ctrl_get_affinity(struct ctrl *c, uint32_t id, unsigned queue, cpu_set_t *cpus)
 {
+	struct ctrl_command cmd = command("GET_QUEUE_AFFINITY", UBLK_U_CMD_GET_QUEUE_AFFINITY, id);
 	int ret;
 
 	CPU_ZERO(&c->cpus);
-	ret = ctrl_run_logged(c, &(struct ctrl_command){
-					 .name = "GET_QUEUE_AFFINITY",
-					 .op = UBLK_U_CMD_GET_QUEUE_AFFINITY,
-					 .id = id,
-					 .addr = &c->cpus,
-					 .len = AFFINITY_BYTES,
-					 .data = queue,
-					 .timeout_ms = TIMEOUT_MS,
-					 .interrupt_fd = -1,
-					 .peer_fd = -1,
-				 });
+	cmd.addr = &c->cpus;
+	cmd.len = AFFINITY_BYTES;
+	cmd.data = queue;
+	ret = ctrl_run_logged(c, &cmd);
 	if (ret == 0)
 		*cpus = c->cpus;
 	return ret;
@@ -167,30 +146,23 @@ int ctrl_get_affinity(struct ctrl *c, uint32_t id, unsigned queue, cpu_set_t *cp
 
 int ctrl_start(struct ctrl *c, uint32_t id, int pid, int interrupt_fd)
 {
-	return ctrl_run_logged(c, &(struct ctrl_command){
-					  .name = "START_DEV",
-					  .op = UBLK_U_CMD_START_DEV,
-					  .id = id,
-					  .data = (uint64_t)pid,
-					  .timeout_ms = START_TIMEOUT_MS,
-					  .interrupt_fd = interrupt_fd,
-					  .peer_fd = -1,
-				  });
+	struct ctrl_command cmd = command("START_DEV", UBLK_U_CMD_START_DEV, id);
+
+	cmd.data = (uint64_t)pid;
+	cmd.timeout_ms = START_TIMEOUT_MS;
+	cmd.interrupt_fd = interrupt_fd;
+	return ctrl_run_logged(c, &cmd);
 }
 
 int ctrl_start_recovery(struct ctrl *c, uint32_t id, int interrupt_fd)
 {
-	const struct ctrl_command cmd = {
-		.name = "START_USER_RECOVERY",
-		.op = UBLK_U_CMD_START_USER_RECOVERY,
-		.id = id,
-		.timeout_ms = START_TIMEOUT_MS,
-		.interrupt_fd = interrupt_fd,
-		.peer_fd = -1,
-	};
+	struct ctrl_command cmd =
+		command("START_USER_RECOVERY", UBLK_U_CMD_START_USER_RECOVERY, id);
 	int64_t deadline = ctrl_now_ms() + START_TIMEOUT_MS;
 	int ret;
 
+	cmd.timeout_ms = START_TIMEOUT_MS;
+	cmd.interrupt_fd = interrupt_fd;
 	/* EBUSY until the kernel has taken apart all that the old server had. */
 	while ((ret = ctrl_run(c, &cmd)) == -EBUSY && ctrl_now_ms() < deadline)
 		if (poll(&(struct pollfd){ .fd = interrupt_fd, .events = POLLIN }, 1, 10) > 0)
@@ -202,28 +174,21 @@ int ctrl_start_recovery(struct ctrl *c, uint32_t id, int interrupt_fd)
 
 int ctrl_end_recovery(struct ctrl *c, uint32_t id, int pid, int interrupt_fd, int peer_fd)
 {
-	return ctrl_run_logged(c, &(struct ctrl_command){
-					  .name = "END_USER_RECOVERY",
-					  .op = UBLK_U_CMD_END_USER_RECOVERY,
-					  .id = id,
-					  .data = (uint64_t)pid,
-					  .timeout_ms = TIMEOUT_MS,
-					  .interrupt_fd = interrupt_fd,
-					  .peer_fd = peer_fd,
-				  });
+	struct ctrl_command cmd = command("END_USER_RECOVERY", UBLK_U_CMD_END_USER_RECOVERY, id);
+
+	cmd.data = (uint64_t)pid;
+	cmd.interrupt_fd = interrupt_fd;
+	cmd.peer_fd = peer_fd;
+	return ctrl_run_logged(c, &cmd);
 }
 
 int ctrl_stop(struct ctrl *c, uint32_t id, int timeout_ms)
 {
-	int ret = ctrl_run(c, &(struct ctrl_command){
-				      .name = "STOP_DEV",
-				      .op = UBLK_U_CMD_STOP_DEV,
-				      .id = id,
-				      .timeout_ms = timeout_ms,
-				      .interrupt_fd = -1,
-				      .peer_fd = -1,
-			      });
+	struct ctrl_command cmd = command("STOP_DEV", UBLK_U_CMD_STOP_DEV, id);
+	int ret;
 
+	cmd.timeout_ms = timeout_ms;
+	ret = ctrl_run(c, &cmd);
 	if (ret == -ENODEV) /* somebody else has deleted it */
 		return 0;
 	if (ret < 0 && ret != -ETIMEDOUT)
@@ -233,15 +198,11 @@ int ctrl_stop(struct ctrl *c, uint32_t id, int timeout_ms)
 
 int ctrl_try_stop(struct ctrl *c, uint32_t id, int timeout_ms)
 {
-	int ret = ctrl_run(c, &(struct ctrl_command){
-				      .name = "TRY_STOP_DEV",
-				      .op = UBLK_U_CMD_TRY_STOP_DEV,
-				      .id = id,
-				      .timeout_ms = timeout_ms,
-				      .interrupt_fd = -1,
-				      .peer_fd = -1,
-			      });
+	struct ctrl_command cmd = command("TRY_STOP_DEV", UBLK_U_CMD_TRY_STOP_DEV, id);
+	int ret;
 
+	cmd.timeout_ms = timeout_ms;
+	ret = ctrl_run(c, &cmd);
 	if (ret < 0 && ret != -EBUSY)
 		log_error("TRY_STOP_DEV: %s", strerror(-ret));
 	return ret;
@@ -256,17 +217,12 @@ int ctrl_try_stop(struct ctrl *c, uint32_t id, int timeout_ms)
  */
 int ctrl_delete(struct ctrl *c, uint32_t id)
 {
+	struct ctrl_command cmd = command("DEL_DEV", UBLK_U_CMD_DEL_DEV, id);
 	struct ublksrv_ctrl_dev_info info;
 	int64_t deadline = ctrl_now_ms() + TIMEOUT_MS;
-	int ret = ctrl_run(c, &(struct ctrl_command){
-				      .name = "DEL_DEV",
-				      .op = UBLK_U_CMD_DEL_DEV,
-				      .id = id,
-				      .timeout_ms = TIMEOUT_MS,
-				      .interrupt_fd = -1,
-				      .peer_fd = -1,
-			      });
+	int ret;
 
+	ret = ctrl_run(c, &cmd);
 	if (ret == -EINTR) {
 		do {
 			ret = ctrl_get_info(c, id, &info);

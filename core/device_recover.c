@@ -132,8 +132,7 @@ int device_recover(struct device *d, int interrupt_fd)
 	}
 	d->servers++;
 	watchdog_close(&d->watchdog);
-	(void)device_open_watchdog(
-		d); /* of the script as it is now; without memory there is none */
+	(void)device_open_watchdog(d); /* as the script is now; without memory: none */
 	log_warn("%s: recovered with a new server, process %d", d->node, d->server.pid);
 	return 0;
 }
